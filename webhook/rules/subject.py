@@ -45,6 +45,7 @@ class _Volume(msgspec.Struct, gc=False):
 
 class _PodSpec(msgspec.Struct, rename="camel", gc=False):
     service_account_name: str | None = None
+    service_account: str | None = None
     image_pull_secrets: list[LocalObjectReference | None] | None = None
     containers: list[_Container | None] | None = None
     init_containers: list[_Container | None] | None = None
@@ -78,6 +79,7 @@ class _LargeMetadata(msgspec.Struct, gc=False):
 
 class _LargePodSpec(msgspec.Struct, rename="camel", gc=False):
     service_account_name: str | None = None
+    service_account: str | None = None
     image_pull_secrets: msgspec.Raw = _NULL
     containers: msgspec.Raw = _NULL
     init_containers: msgspec.Raw = _NULL
@@ -87,6 +89,7 @@ class _LargePodSpec(msgspec.Struct, rename="camel", gc=False):
     def decoded(self) -> _PodSpec:
         return _PodSpec(
             service_account_name=self.service_account_name,
+            service_account=self.service_account,
             image_pull_secrets=_decode_list(self.image_pull_secrets, LocalObjectReference),
             containers=_decode_list(self.containers, _Container),
             init_containers=_decode_list(self.init_containers, _Container),
@@ -115,7 +118,8 @@ class AdmittedObject(msgspec.Struct, rename="camel", gc=False):
             labels=metadata.labels or {},
             annotations=_decisive_annotations(metadata.annotations),
             references=references_of(self.spec.image_pull_secrets),
-            service_account=self.spec.service_account_name or "",
+            # The deprecated alias counts if the name is empty, as in the API server: pkg/apis/core/v1/conversion.go.
+            service_account=self.spec.service_account_name or self.spec.service_account or "",
             images=self.spec.images(),
             generate_name=metadata.generate_name or "",
         )

@@ -120,6 +120,20 @@ def test_everything_that_a_decision_reads_of_a_pod_is_read() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("spec", "account"),
+    [
+        ({"serviceAccount": "old"}, "old"),
+        ({"serviceAccount": "old", "serviceAccountName": ""}, "old"),
+        ({"serviceAccount": "old", "serviceAccountName": "new"}, "new"),
+    ],
+)
+def test_the_deprecated_name_of_the_service_account_counts_if_it_is_alone(spec: dict[str, str], account: str) -> None:
+    subject = pod_subject({"spec": spec}, "ns")
+    assert subject is not None
+    assert subject.service_account == account
+
+
 def test_null_means_absent() -> None:
     document: dict[str, Any] = {"metadata": None, "spec": dict.fromkeys(["containers", "volumes", "imagePullSecrets"])}
     subject = pod_subject(document, "ns")
