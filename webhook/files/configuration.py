@@ -123,6 +123,7 @@ def _configuration(document: Node) -> Configuration:
     return Configuration(
         pull_secrets=pull_secrets,
         opt_in=opt_in,
+        # Names are looked up in a set. Only patterns have to be compared one by one.
         excluded_namespaces=frozenset(name for name in excluded if not is_pattern(name)),
         excluded_patterns=tuple(filter(is_pattern, excluded)),
         # A name that now belongs to the tenants can be retired, which removes the copies from before.
@@ -233,6 +234,7 @@ class _RenewingSources:
         if not isinstance(node.value, str):
             return  # reported by its reader
         source, secret = read_renewing(fields, node.value), node.value
+        # The first occurrence stays, and each later one is compared with it.
         path, first = self._by_secret.setdefault(secret, (node.path, source))
         if source != first:
             node.report(f"{quoted(secret)} is also at {path}, with other settings: give each source its own Secret")
@@ -328,6 +330,7 @@ def _requirement(fields: Mapping[str, Node]) -> Requirement:
     key = checked(fields["key"], problem_of_label_key)
     operator = choice(fields["operator"], Operator)
     values = checked_items(fields["values"], problem_of_label_value)
+    # The API server validates a LabelSelector by the same two rules.
     if operator in (Operator.IN, Operator.NOT_IN) and fields["values"].value in (None, []):
         fields["values"].report(f"is required with operator {operator}")
     if operator in (Operator.EXISTS, Operator.DOES_NOT_EXIST) and values:

@@ -39,6 +39,7 @@ class Node(msgspec.Struct, frozen=True):
         value = self.value if isinstance(self.value, dict) else {}
         if not isinstance(self.value, dict) and not self.absent:
             self.report(f"must be a mapping, not {self._kind}")
+        # A misspelled field that was ignored would silently leave its default in force.
         for name in (name for name in value if name not in known):
             close = get_close_matches(name, known, n=1)
             self._child(name, None).report(f"unknown field{f', did you mean {close[0]}?' if close else ''}")

@@ -95,6 +95,7 @@ def find_attention(data: PageData) -> list[Item]:
         *_healing(data.status),
         *_certificates(data),
     ]
+    # sorted() is stable, so items of the same kind keep the order above.
     return sorted(found, key=lambda item: item.kind is not Kind.BAD)
 
 

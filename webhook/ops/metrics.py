@@ -87,6 +87,7 @@ class Durations(Collector):
 
     def observe(self, labels: tuple[str, ...], seconds: float) -> None:
         """Count an event with these values of the labels that took so many seconds."""
+        # bisect_left, because a bucket includes its bound ("le").
         position = bisect_left(self._bounds, seconds)
         with self._lock:
             series = self._series.get(labels)
@@ -222,6 +223,7 @@ class AdmissionMetrics(ProcessMetrics):
 
     def follow_staleness(self, seconds: Callable[[], float]) -> None:
         """Export the downtime of the watch of namespaces."""
+        # It is called at each scrape. A later watch replaces the function of the earlier one.
         self._stale.set_function(seconds)
 
     def refused(self, status: int) -> None:

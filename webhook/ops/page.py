@@ -98,12 +98,14 @@ def parse_query(query: Mapping[str, str]) -> PageQuery:
     # isdigit() alone is true for a superscript, which int() refuses.
     number = int(page) if page.isascii() and page.isdigit() and len(page) < 6 else 1  # noqa: PLR2004 - 99,999 pages
     reload = query.get("reload", "") == str(RELOAD_SECONDS)
+    # Cut, because each link of the page repeats the text, and names have at most 253 characters.
     return PageQuery(query.get("q", "").strip()[:253], query.get("state", ""), max(1, number), reload)
 
 
 def render(data: PageData, query: PageQuery) -> str:
     """Return the page."""
     status, items = data.status, find_attention(data)
+    # sorted() is stable, so entries of the same kind keep their order.
     pull_secrets = sorted(status.pull_secrets, key=lambda entry: not (entry.problem or _is_wrong(entry)))
     sources = sorted(status.sources, key=lambda source: source.valid is True)
     return render_template(

@@ -41,6 +41,7 @@ class Threads:
 
     def start(self, target: Callable[[], None], name: str) -> None:
         """Run ``target`` in a thread with this name, and restart it if it ends before the process stops."""
+        # A daemon, because a thread that hangs must not keep the process from ending.
         thread = threading.Thread(target=lambda: self._run(target, name), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
