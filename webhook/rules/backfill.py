@@ -117,6 +117,7 @@ def hand_back_need(account: ServiceAccount, due: Collection[str]) -> HandBackNee
 def subject_of(account: ServiceAccount, namespace: Namespace) -> Subject:
     """Return a ServiceAccount of a namespace as decisions read it; an unreadable list counts as absent."""
     references = References() if account.references is None else account.references
+    # Annotations are left out: they decide only about Pods.
     return Subject("ServiceAccount", account.name, namespace.name, account.labels, {}, references)
 
 

@@ -202,6 +202,7 @@ def read_payload(payload: bytes) -> Credentials:
 
 
 def _legacy_auths(document: JsonObject, where: str) -> list[tuple[str, object]]:
+    # A config.json under this key would otherwise look like one registry with the name "auths".
     if any(isinstance(value, JsonObject) for value in document.named("auths")):
         _refuse_auths(
             f"{where} contains a config.json, which has the registries under auths: create it with the type {COPY_TYPE}"
@@ -219,6 +220,7 @@ def _auths(document: JsonObject, where: str) -> list[tuple[str, object]]:
         if value is None:
             auths = []  # Go drops the earlier values
         elif isinstance(value, JsonObject):
+            # Go decodes a second map into the same one, so both count.
             auths += value.pairs
         else:
             _refuse_auths(f"{where}: its auths must be a JSON object with at least one registry")
@@ -260,6 +262,7 @@ class _EntryReader:
 
     def credentials(self) -> Credentials:
         """Return the credentials that can be copied."""
+        # By the key that readers index, because spellings with the same meaning are one entry of the copy.
         spellings: dict[RegistryKey, dict[str, Credential]] = {}
         for key, entry in self._auths.items():
             try:
@@ -349,6 +352,7 @@ def _within(source: str, clash: Clash) -> Clash:
 def render(credentials: Mapping[str, Credential]) -> bytes:
     """Return the canonical ``.dockerconfigjson`` of a copy. Raises SourceInvalid over 1 MiB."""
     auths = {registry: credential.fields() for registry, credential in _for_every_reader(credentials).items()}
+    # Sorted, because a hash of these bytes decides whether a copy is current.
     payload = json.dumps({"auths": auths}, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     # Before the write, which the API server would refuse in every namespace.
     if len(payload) > LARGEST_COPY:

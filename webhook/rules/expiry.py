@@ -113,6 +113,7 @@ class Expiry(msgspec.Struct, frozen=True):
         """The times from which it expires soon, and very soon."""
         soon, very_soon = SOON, VERY_SOON
         if self.lifetime is not None:
+            # The shorter times, or a credential with a lifetime of an hour would always expire very soon.
             soon, very_soon = min(soon, self.lifetime / SOON_SHARE), min(very_soon, self.lifetime / VERY_SOON_SHARE)
         return self.expires_at - soon, self.expires_at - very_soon
 
@@ -180,6 +181,7 @@ def earliest(expiries: Iterable[Expiry]) -> Expiry | None:
 
 def read_expiries(credentials: Mapping[str, Credential], annotations: Mapping[str, str]) -> Expiries:
     """Return when the credentials of a source with these annotations expire; never raises."""
+    # An annotation is about the whole source, so it counts for each of its registries.
     annotated, problems = _read_annotations(annotations)
     by_registry: dict[str, Expiry] = {}
     for registry, credential in credentials.items():
@@ -189,6 +191,7 @@ def read_expiries(credentials: Mapping[str, Credential], annotations: Mapping[st
         found = earliest([*annotated, *read])
         if found is not None:
             by_registry[registry] = found
+    # Sorted, because status and metrics take only the first ones.
     return Expiries(dict(sorted(by_registry.items(), key=_first)), tuple(problems))
 
 
@@ -263,6 +266,7 @@ def _read_tokens(credential: Credential) -> tuple[list[Expiry], list[str]]:
 
 def _read_token(origin: Origin, token: str) -> Iterator[Expiry]:
     """Yield the expiry of a JWT or of a password of Amazon ECR; nothing for other text. Raises WrongTime."""
+    # A line break from echo does not change when the token expires.
     token = token.strip()
     if len(token) > LONGEST_TOKEN:
         return

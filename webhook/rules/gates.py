@@ -278,6 +278,7 @@ GATES: tuple[Gate, ...] = (
         advice="at admission nothing; for `plan`, add the Namespace to the files",
     ),
     Gate(
+        # Not for an unknown namespace: Pods then get the reference, and ServiceAccounts that depend on labels do not.
         reason=Reason.NAMESPACE_NOT_SELECTED,
         name="namespaceSelector",
         kinds=_EVERYTHING,
@@ -353,6 +354,7 @@ GATES: tuple[Gate, ...] = (
         cel=lambda entry, _: conditions.accounts(entry.service_accounts),
     ),
     Gate(
+        # An image that cannot be parsed is from no registry. The kubelet does not pull it, either (InvalidImageName).
         reason=Reason.IMAGE_NOT_MATCHED,
         name="image",
         kinds=_PODS,

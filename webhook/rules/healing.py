@@ -225,6 +225,7 @@ GATES: tuple[HealingGate, ...] = (
         "nothing, `sync` writes the copy; if it does not: `pullsecrets explain ns/NAME`",
     ),
     HealingGate(
+        # After COPY_ABSENT, because registries are known only for copies that are in place.
         HealingReason.NOT_COVERED,
         Verdict.NONE,
         lambda case: not case.helped,
@@ -233,6 +234,7 @@ GATES: tuple[HealingGate, ...] = (
         "add the registry to a source, or correct the image",
     ),
     HealingGate(
+        # Another Pod could pull from here on. So a Pod that is not evicted is reported to a person.
         HealingReason.RUNS,
         Verdict.REPORT,
         lambda case: case.pod.has_run,

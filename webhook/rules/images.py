@@ -114,6 +114,7 @@ def _split_domain(reference: str) -> tuple[str, str]:
     first, slash, rest = reference.partition("/")
     if not slash:
         return DOCKER_HUB, OFFICIAL_IMAGES + reference
+    # The legacyDefaultDomain of normalize.go. The other names of Docker Hub stay as they are.
     if first == "index.docker.io":
         first = DOCKER_HUB
     # The conditions of splitDockerDomain (normalize.go): otherwise the first part is a folder on Docker Hub.
@@ -126,6 +127,7 @@ def _split_domain(reference: str) -> tuple[str, str]:
 
 def _checked_digest(digest: str) -> str:
     algorithm, _, encoded = digest.partition(":")
+    # The grammar allows any algorithm. go-digest accepts only those that it knows, with their length.
     if digest and DIGEST_LENGTHS.get(algorithm) != len(encoded):
         message = "the digest does not have a known algorithm and length"
         raise ValueError(message)

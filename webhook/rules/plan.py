@@ -101,6 +101,7 @@ def _plan_copies(
             continue
         copy, content_hash = state.copies.get(name), hashes.get(name)
         if copy is not None and state.is_foreign(copy):
+            # The name does not become usable: a reference would lead Pods to the foreign Secret.
             findings.append(Finding(FindingReason.COPY_CONFLICT, name))
             continue
         reason, account = FindingReason.SOURCE_UNAVAILABLE, ""
@@ -111,6 +112,7 @@ def _plan_copies(
             findings.append(Finding(reason, name, account))
         elif (write := _copy_write(entry, copy, content_hash, state)) is not None:
             writes.append(write)
+        # An outdated copy is usable, too: without its source it stays, and so do references to it.
         if copy is not None or content_hash is not None:
             usable.add(name)
     return writes, findings, usable

@@ -102,6 +102,7 @@ class ProviderAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, re
     def lifetime(self) -> float | None:
         """Seconds for which the credentials can be kept; None if the answer names none or must not be cached."""
         seconds = None if self.cache_duration is None else parse_go_duration(self.cache_duration)
+        # The kubelet does not cache an answer with 0. Here the default lifetime counts then.
         return seconds if seconds is not None and seconds > 0 else None
 
 
@@ -111,6 +112,7 @@ _decoder = msgspec.json.Decoder(ProviderAnswer)
 def encode_request(image: str, token: str = "", annotations: Iterable[tuple[str, str]] = ()) -> bytes:
     """Return a request for the credentials of an image, as the kubelet writes it."""
     request: dict[str, object] = {"kind": REQUEST_KIND, "apiVersion": API_VERSION, "image": image}
+    # These fields have omitempty in types.go, and a plugin may refuse fields that its version does not have.
     if token:
         request["serviceAccountToken"] = token
     if named := dict(annotations):

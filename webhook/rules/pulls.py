@@ -131,6 +131,7 @@ class PulledImages:
         """Take the images of a Pod, if it references the pull secret."""
         if self._secret not in pod.references:
             return
+        # Each image once: several containers with it are still one Pod that needs it.
         for image in dict.fromkeys(pod.images):
             name = image_name(image)
             if name is None or not self._is_changed(image):
