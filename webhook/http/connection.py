@@ -381,7 +381,8 @@ class Connection:
 
     def _finish_work(self, work: Future[Callable[[], Reply] | None]) -> None:
         self._is_computing = False
-        reply = work.result()
+        # The end of the port cancels work that has not begun, and result() would raise then.
+        reply = None if work.cancelled() else work.result()
         if self._state is State.ANSWERING and reply is not None:
             self.respond(reply())
         else:

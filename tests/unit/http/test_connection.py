@@ -185,6 +185,19 @@ def test_a_body_counts_until_the_other_thread_has_done_with_it() -> None:
     on_loop(test)
 
 
+def test_a_body_that_waits_when_the_port_ends_is_released() -> None:
+    async def test(_: Connection, port: Port) -> None:
+        body = b" " * (HEAVY_BODY + 1)
+        begin = threading.Event()
+        port.worker.submit(begin.wait)
+        connected(port, Wire()).data_received(REQUEST[:-2].replace(b": 2", b": %d" % len(body)) + body)
+        port.worker.shutdown(wait=False, cancel_futures=True)
+        begin.set()
+        await until(lambda: port.counters.held_bytes == 0)
+
+    on_loop(test)
+
+
 def test_pieces_of_one_byte_cost_no_object_each() -> None:
     async def test(_: Connection, port: Port) -> None:
         wire = Wire()
