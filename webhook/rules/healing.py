@@ -2,9 +2,9 @@
 
 A Pod that was created before its namespace opted in lacks the reference, and the references of an existing Pod cannot
 be changed. Its controller can create another one, which passes the webhook. Healing evicts such a Pod if all conditions
-of :data:`GATES` hold. They ensure three things: nothing that has begun to run is touched, the eviction can help, and no
-owner is healed again and again. The first Pod of each owner is a trial: the others wait until its replacement has the
-reference.
+of :data:`GATES` hold. They ensure three things: a Pod that has begun to run is not touched, the eviction can help, and
+an owner is not healed again and again. The first Pod of each owner is a trial: the others wait until its replacement
+has the reference.
 
 Sources: k8s.io/kubernetes, pkg/kubelet/images/types.go (the reasons of failed pulls);
 pkg/registry/core/pod/storage/eviction.go (the eviction API).

@@ -7,8 +7,8 @@ So a Pod counts against a new content only if all of this is known:
 - The failure began after the copy in its namespace got the new content. The earliest possible time is the one when the
   Pod was created, when its node accepted it, or when the container last ended.
 - The node reports that the registry refuses the pull. A tag that does not exist, a registry that does not answer, a
-  certificate that is not trusted and a rate limit say nothing about a credential. Neither does a node that only
-  reports that it waits: it reports the cause again with its next attempt.
+  certificate that is not trusted and a rate limit are not faults of a credential. A node that only reports that it
+  waits does not count: its next attempt reports the cause again.
 
 Sources: k8s.io/kubernetes v1.35, pkg/kubelet/images/image_manager.go (EnsureImageExists); containerd 2,
 core/remotes/docker/{authorizer,resolver}.go; containers/image v5, docker/{docker_client,errors}.go (CRI-O).

@@ -62,5 +62,6 @@ class TokenBucket:
 
     def _fill(self) -> None:
         now = self._clock()
+        # An idle bucket holds one burst and not more.
         self._tokens = min(self._tokens + (now - self._filled) * self._rate, self._burst)
         self._filled = now
