@@ -64,7 +64,7 @@ class Waiting:
         # An item that was supplied is forgotten, so its time begins again when it is missing again.
         self._since = {item: self._since.get(item, now) for item in items}
         lasting = {item for item, since in self._since.items() if now - since >= LOG_AFTER_SECONDS}
-        # Only after a line about waiting, so that a usual start logs nothing.
+        # Only after a line about waiting, so that a usual start has no line.
         if not items and self._logged:
             self._logged = set()
             log.info("waiting is over")

@@ -56,7 +56,7 @@ class DecoderProcess:
             import structlog  # noqa: PLC0415 - the other process does not log, and saves 9 MiB
 
             structlog.get_logger(__name__).warning("large review decoded in the main process", bytes=len(body))
-            # A slow answer is better than none, after which the API server applies the failure policy.
+            # A slow answer is better than a missing one, for which the API server applies the failure policy.
             return parse(body)
         if outcome.problem is not None:
             raise BadReview(outcome.problem)
