@@ -41,7 +41,6 @@ _EVERYTHING: Final[tuple[Kind, ...]] = ("Namespace", "Pod", "ServiceAccount")
 _OBJECTS: Final[tuple[Kind, ...]] = ("Pod", "ServiceAccount")
 _PODS: Final[tuple[Kind, ...]] = ("Pod",)
 _SERVICE_ACCOUNTS: Final[tuple[Kind, ...]] = ("ServiceAccount",)
-_NAMESPACES: Final[tuple[Kind, ...]] = ("Namespace",)
 
 
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})

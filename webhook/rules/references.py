@@ -46,11 +46,3 @@ def references_of(entries: Sequence[LocalObjectReference | None] | None) -> Refe
     if entries is None:
         return References()
     return References(present=True, names=tuple((entry.name or "") if entry else "" for entry in entries))
-
-
-def read_references(value: object) -> References | None:
-    """Return the references in an ``imagePullSecrets`` of parsed JSON; None for a value of a wrong type."""
-    try:
-        return references_of(msgspec.convert(value, list[LocalObjectReference | None] | None))
-    except msgspec.ValidationError:
-        return None

@@ -26,7 +26,8 @@ from webhook.rules.gates import (
 )
 from webhook.rules.labels import EVERYTHING, Operator, Requirement, Selector
 from webhook.rules.objects import Namespace, Subject, declined_names
-from webhook.rules.references import References, read_references
+from webhook.rules.references import References
+from webhook.rules.subject import service_account_subject
 
 T = TypeVar("T")
 
@@ -329,7 +330,8 @@ def test_when_image_matches_one_image_of_a_registry_is_enough(images: tuple[str,
     ],
 )
 def test_references_are_read_from_what_the_api_server_would_accept(value: object, expected: References | None) -> None:
-    assert read_references(value) == expected
+    subject = service_account_subject({"imagePullSecrets": value}, "team-a")
+    assert (None if subject is None else subject.references) == expected
 
 
 def test_a_source_that_is_not_for_the_namespace_stops_whatever_is_known_of_it() -> None:

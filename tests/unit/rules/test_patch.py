@@ -17,7 +17,8 @@ from webhook.rules.patch import (
     expect_resource_version,
     removals,
 )
-from webhook.rules.references import References, read_references
+from webhook.rules.references import References
+from webhook.rules.subject import service_account_subject
 
 
 def test_an_absent_list_is_added_as_a_whole() -> None:
@@ -81,8 +82,7 @@ def test_a_patch_of_ours_does_what_rfc_6902_says(
     )
     document = {"kind": "Pod", "spec": holder} if is_pod else holder
     path = POD_PATH if is_pod else SERVICE_ACCOUNT_PATH
-    references = read_references(entries)
-    assert references is not None
+    references = _references({"imagePullSecrets": entries})
     patch = [*additions(path, references, added), *removals(path, references, removed)]
     before = copy.deepcopy(document)
 
@@ -116,5 +116,7 @@ def test_a_path_that_is_not_there_is_an_error() -> None:
         apply({"spec": {}}, [operation])
 
 
-def _references(holder: dict[str, object]) -> Any:  # noqa: ANN401
-    return read_references(holder["imagePullSecrets"])
+def _references(holder: dict[str, object]) -> References:
+    subject = service_account_subject(holder, "ns")
+    assert subject is not None
+    return subject.references
