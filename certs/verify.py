@@ -71,8 +71,8 @@ def is_trusted(chain: Sequence[x509.Certificate], trusted: Sequence[x509.Certifi
     except VerificationError:
         # With keys that cryptography supports, Go refuses the chain as well. With others, Go may accept it.
         issuers = {certificate.issuer for certificate in chain}
-        involved = (*chain, *(anchor for anchor in anchors if anchor.subject in issuers))
-        return False if all(map(_can_be_judged, involved)) else None
+        certificates = (*chain, *(anchor for anchor in anchors if anchor.subject in issuers))
+        return False if all(map(_can_be_judged, certificates)) else None
     return True
 
 

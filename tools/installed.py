@@ -21,14 +21,14 @@ NOT_COPIED = (*PRODUCT, "build", "dist", "site")
 
 def interpreter(uv: str, version: str) -> str | None:
     """Return an interpreter of a version that is installed: one that uv finds, else one of pyenv, else None."""
-    found = subprocess.run(
+    result = subprocess.run(
         [uv, "python", "find", "--no-project", "--no-python-downloads", version],
         capture_output=True,
         text=True,
         check=False,
     )
-    if found.returncode == 0:
-        return found.stdout.strip()
+    if result.returncode == 0:
+        return result.stdout.strip()
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     return next((str(path) for path in sorted(pyenv.glob(f"versions/{version}.*/bin/python"))), None)
 
@@ -52,9 +52,9 @@ def run(uv: str, python: str, wheel: Path, workers: int) -> int:
     """Run the unit tests in a virtual environment of their own; return the exit code."""
     environment = wheel.parent / "venv"
     shutil.rmtree(environment, ignore_errors=True)
-    own = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(environment), "UV_PYTHON": python}
+    variables = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(environment), "UV_PYTHON": python}
     locked = ["--frozen", "--no-default-groups", "--group", "test", "--no-install-project"]
-    subprocess.run([uv, "sync", "--quiet", *locked], cwd=ROOT, env=own, check=True)
+    subprocess.run([uv, "sync", "--quiet", *locked], cwd=ROOT, env=variables, check=True)
     installed = environment / "bin" / "python"
     target = ["--python", str(installed), "--no-deps"]
     subprocess.run([uv, "pip", "install", "--quiet", *target, str(wheel)], check=True)

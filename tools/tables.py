@@ -51,7 +51,7 @@ from webhook.rules.healing import HealingReason
 from webhook.rules.rollout import HoldReason
 from webhook.rules.subject import MAX_ENTRIES
 from webhook.serve.endpoint import LARGEST_BODY, MAX_HELD_BYTES
-from webhook.serve.handler import Answer
+from webhook.serve.handler import ReviewReply
 from webhook.serve.review import LONGEST_NUMBER, LONGEST_UID, MAX_CONSPICUOUS
 from webhook.sync.status_index import Result
 
@@ -101,11 +101,11 @@ def table(
     that of ``new``. ``ordered_by_hand`` keeps the order of ``previous``, too. Raise ValueError without such a cell.
     """
     kept = {tuple(cells[:key]): cells for cells in map(_cells, previous.strip().splitlines()[2:])}
-    found = [tuple(row) for row in rows]
+    ordered_rows = [tuple(row) for row in rows]
     if ordered_by_hand:
-        order = {cells: place for place, cells in enumerate(kept)}
-        found.sort(key=lambda row: order.get(row[:key], len(order)))
-    lines = [_completed(row, len(head) - len(row), kept.get(row[:key]), new or {}) for row in found]
+        order = {cells: position for position, cells in enumerate(kept)}
+        ordered_rows.sort(key=lambda row: order.get(row[:key], len(order)))
+    lines = [_completed(row, len(head) - len(row), kept.get(row[:key]), new or {}) for row in ordered_rows]
     body = "\n".join("".join(f"| {cell} " if cell else "| " for cell in cells) + "|" for cells in lines)
     return f"\n| {' | '.join(head)} |\n|{'---|' * len(head)}\n{body}\n\n"
 
@@ -160,9 +160,9 @@ def flags(command: str, previous: str) -> str:
     parameters: list[Any] = list(commands()[command].params)
     return table(
         ("flag", "environment", "default", "value", "meaning"),
-        [(_names(each), _code(*filter(None, [each.envvar])), _default(each), _value(each)) for each in parameters],
+        [(_names(flag), _code(*filter(None, [flag.envvar])), _default(flag), _value(flag)) for flag in parameters],
         previous,
-        new={_names(each): f"{each.help[:1].lower()}{each.help[1:].rstrip('.')}" for each in parameters},
+        new={_names(flag): f"{flag.help[:1].lower()}{flag.help[1:].rstrip('.')}" for flag in parameters},
     )
 
 
@@ -224,7 +224,7 @@ def write_results() -> str:
 def check_codes() -> str:
     """Return the codes of ``check``, with a link to the section of each."""
     anchors = {code: link(code).removeprefix(PAGE) for code in CODES}
-    return table(("code", "checked"), [(f"[{code}]({anchors[code]})", each.title) for code, each in CODES.items()])
+    return table(("code", "checked"), [(f"[{code}]({anchors[code]})", check.title) for code, check in CODES.items()])
 
 
 def events(previous: str) -> str:
@@ -247,8 +247,8 @@ def metrics_of(metrics: ProcessMetrics) -> dict[str, tuple[str, list[str], str]]
     suffixes = {"counter": "_total", "info": "_info"}
     # Collectors that build their metrics for each scrape have labels only in their samples.
     declared = {
-        known[0]: list(collector._labelnames)
-        for collector, known in metrics.registry._collector_to_names.items()
+        names[0]: list(collector._labelnames)
+        for collector, names in metrics.registry._collector_to_names.items()
         if hasattr(collector, "_labelnames")
     }
     return {
@@ -269,7 +269,7 @@ def _labels(family: Any) -> list[str]:  # noqa: ANN401 - prometheus_client's own
 def roles() -> dict[str, ProcessMetrics]:
     """Return the metrics of each role, with a value for those that have none before the first time."""
     serve, sync = AdmissionMetrics(PortCounters()), SyncMetrics()
-    serve.answered(Answer(b"", "pods", "CREATE", Reason.INJECTED), 0.001)
+    serve.answered(ReviewReply(b"", "pods", "CREATE", Reason.INJECTED), 0.001)
     sync.follow_state(lambda: STATUS)
     return {"both": ProcessMetrics(), "serve": serve, "sync": sync}
 
@@ -297,17 +297,17 @@ def _shape(kind: Any, path: str = "") -> dict[str, str]:  # noqa: ANN401 - msgsp
     """Return the JSON type of each field of a msgspec type, by its path as ``pullSecrets[].name``."""
     match kind:
         case msgspec.inspect.StructType():
-            found = {} if not path else {path: "object"}
+            types_by_path = {} if not path else {path: "object"}
             for field in kind.fields:
-                found |= _shape(field.type, f"{path}.{field.encode_name}" if path else field.encode_name)
-            return found
+                types_by_path |= _shape(field.type, f"{path}.{field.encode_name}" if path else field.encode_name)
+            return types_by_path
         case msgspec.inspect.VarTupleType(item_type=item):
             inside = _shape(item, f"{path}[]")
-            return {path: "list"} | {name: what for name, what in inside.items() if name != f"{path}[]"}
+            return {path: "list"} | {name: json_type for name, json_type in inside.items() if name != f"{path}[]"}
         case msgspec.inspect.UnionType(types=types):
-            (only,) = (each for each in types if not isinstance(each, msgspec.inspect.NoneType))
-            found = _shape(only, path)
-            return found | {path: f"{found[path]} or null"}
+            (only,) = (member for member in types if not isinstance(member, msgspec.inspect.NoneType))
+            types_by_path = _shape(only, path)
+            return types_by_path | {path: f"{types_by_path[path]} or null"}
         case msgspec.inspect.DictType():
             return {path: "object"}
         case msgspec.inspect.StrType() | msgspec.inspect.EnumType() | msgspec.inspect.DateTimeType():
@@ -386,8 +386,8 @@ def work(previous: str) -> str:
 
 def uvicorn_parts() -> str:
     """Return the parts of uvicorn's server that the listeners rely on."""
-    methods = [(_code(f"{each.name}({each.parameters})"), each.use, each.meaning) for each in METHODS]
-    attributes = [(_code(each.path), each.use, each.meaning) for each in ATTRIBUTES]
+    methods = [(_code(f"{part.name}({part.parameters})"), part.use, part.meaning) for part in METHODS]
+    attributes = [(_code(part.path), part.use, part.meaning) for part in ATTRIBUTES]
     return table(("part of `uvicorn.Server`", "our listener", "what it does"), [*methods, *attributes])
 
 
@@ -448,9 +448,9 @@ def _value_of(name: str) -> str:
         return "<fullname>-issued-<name>"
     if name in SAMPLE["retired"]:
         return "retired[]"
-    if name in {each["name"] for each in pull_secrets}:
+    if name in {entry["name"] for entry in pull_secrets}:
         return "pullSecrets[].name"
-    if name in {source.get("secretName") for each in pull_secrets for source in each["sources"]}:
+    if name in {source.get("secretName") for entry in pull_secrets for source in entry["sources"]}:
         return "pullSecrets[].sources[].secretName"
     return name.replace(FULLNAME, "<fullname>")
 

@@ -1,7 +1,7 @@
 """pull-secret-webhook: give each Pod and ServiceAccount of an opted-in namespace its imagePullSecrets.
 
-Dependencies point one way: ``cli``, ``admission``, ``sync`` → ``kube``, ``observe``, ``certs`` → ``core``.
-import-linter enforces this (see pyproject.toml).
+Dependencies point one way: ``cli`` → ``inspect`` → ``serve``, ``sync`` → ``kube``, ``ops``, ``certs`` → ``report`` →
+``rules``. import-linter enforces this (see pyproject.toml).
 """
 
 __version__ = "0.1.0"

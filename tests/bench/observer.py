@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from tests.unit.polling import until
 from webhook.kube.connect import connect
 from webhook.kube.objects import SecretObject
 from webhook.kube.reflector import Reflector
@@ -129,8 +130,7 @@ class Observer:
         for reflector in self._reflectors:
             reflector.start()
         for reflector in self._reflectors:
-            if not reflector.wait_synced(SYNC_SECONDS):
-                raise TimeoutError("the API server is not answering")
+            until(lambda: reflector.has_synced, SYNC_SECONDS)  # noqa: B023 - called before the next one
 
     def stop(self) -> None:
         for reflector in self._reflectors:

@@ -9,7 +9,7 @@ from tests.unit.polling import until
 from webhook.http.counters import PortCounters
 from webhook.ops.metrics import AdmissionMetrics
 from webhook.serve.endpoint import MutateEndpoint
-from webhook.serve.handler import Answer
+from webhook.serve.handler import ReviewReply
 
 
 def request(body: bytes, *headers: str, version: str = "1.1") -> bytes:
@@ -74,7 +74,7 @@ def test_a_client_that_goes_away_within_its_request_leaves_nothing_behind() -> N
 
 
 def test_a_defect_in_one_request_is_a_400_and_costs_no_other_connection() -> None:
-    def handle(body: bytes) -> Answer:
+    def handle(body: bytes) -> ReviewReply:
         if body == b"bad":
             raise ZeroDivisionError
         return echo(body)

@@ -106,7 +106,7 @@ def answer(playground: Playground, *arguments: str, kubeconfig: Path | None = No
     return on_a_terminal(kubeconfig or playground.cluster.kubeconfig, *arguments, release)
 
 
-def why(
+def message(
     playground: Playground,
     *arguments: str,
     says: tuple[str, ...],
@@ -178,7 +178,7 @@ def test_a_healthy_pod_is_one_line(shared: Playground, team: str) -> None:
 def test_a_wrong_value_of_the_label_is_named(shared: Playground, value: str) -> None:
     name = shared.namespace(selected=False, labels={shared.label: value})
     command = f"kubectl label namespace {name} {shared.label}=enabled --overwrite"
-    why(shared, "explain", "ns", name, says=("SKIP namespace-not-opted-in", f"{shared.label}={value}", command))
+    message(shared, "explain", "ns", name, says=("SKIP namespace-not-opted-in", f"{shared.label}={value}", command))
 
 
 @situation("typing error in the label")
@@ -186,7 +186,7 @@ def test_a_mistyped_key_of_the_label_is_named_and_taken_away(shared: Playground)
     typed = shared.label.replace("inject", "injekt")
     name = shared.namespace(selected=False, labels={typed: "enabled"})
     command = f"kubectl label namespace {name} {shared.label}=enabled {typed}-"
-    why(shared, "explain", f"ns/{name}", says=("namespace-not-opted-in", "typing error", f"Next: {command}"))
+    message(shared, "explain", f"ns/{name}", says=("namespace-not-opted-in", "typing error", f"Next: {command}"))
 
 
 @situation("typing error in the label")
@@ -210,7 +210,7 @@ def test_typing_errors_of_the_default_label_are_named(shared: Playground, tmp_pa
     correction = "--overwrite" if key == default else f"{key}-"
     command = f"kubectl label namespace {name} {default}=enabled {correction}"
     says = ("namespace-not-opted-in", f"{key}={value}", f"Next: {command}")
-    why(shared, "explain", f"ns/{name}", "--config", str(file), says=says)
+    message(shared, "explain", f"ns/{name}", "--config", str(file), says=says)
 
 
 @situation("label on the Pod instead of the Namespace")
@@ -221,7 +221,7 @@ def test_a_label_on_the_pod_belongs_on_the_namespace(shared: Playground) -> None
     shared.create(name, "pods", labelled)
     command = f"kubectl label namespace {name} {shared.label}=enabled"
     says = ("namespace-not-opted-in", "it belongs on the namespace", command)
-    why(shared, "explain", "po/web", "-n", name, says=says)
+    message(shared, "explain", "po/web", "-n", name, says=says)
 
 
 @situation("excluded namespace labelled")
@@ -230,7 +230,7 @@ def test_an_excluded_namespace_that_has_the_label(shared: Playground) -> None:
     shared.opt(where, "enabled")
     command = f"Next: kubectl label namespace {where} {shared.label}-"
     says = ("SKIP namespace-excluded", "the release namespace", "its opt-in label has no effect", command)
-    why(shared, "explain", f"ns/{where}", says=says)
+    message(shared, "explain", f"ns/{where}", says=says)
 
 
 @situation("Pod older than the label")
@@ -255,7 +255,7 @@ def test_pods_that_are_older_than_the_label(shared: Playground) -> None:
     shared.opt(name, "enabled")
     shared.await_selected(name, FIRST_PASSWORD)
     restart = f"Next: kubectl -n {name} rollout restart deployment/api"
-    why(
+    message(
         shared,
         "explain",
         "deploy/api",
@@ -263,8 +263,8 @@ def test_pods_that_are_older_than_the_label(shared: Playground) -> None:
         name,
         says=("STOP pod-without-reference", "3 Pods lack the reference", restart),
     )
-    why(shared, "explain", "pod", owned[0], "-n", name, says=("pod-without-reference", restart))
-    why(shared, "explain", "pod", "bare", "-n", name, says=("pod-without-reference", "kubectl replace --force"))
+    message(shared, "explain", "pod", owned[0], "-n", name, says=("pod-without-reference", restart))
+    message(shared, "explain", "pod", "bare", "-n", name, says=("pod-without-reference", "kubectl replace --force"))
 
 
 @situation("ServiceAccount opted out, and its Pod")
@@ -273,22 +273,22 @@ def test_a_service_account_that_opted_out_and_its_pod(shared: Playground, team: 
     out["metadata"]["labels"] = {shared.label: "disabled"}
     shared.create(team, "serviceaccounts", out)
     command = f"kubectl -n {team} label serviceaccount out {shared.label}-"
-    why(shared, "explain", "sa", "out", "-n", team, says=("SKIP object-disabled", command))
+    message(shared, "explain", "sa", "out", "-n", team, says=("SKIP object-disabled", command))
     shared.create(team, "pods", pod("of-out", serviceAccountName="out"))
-    why(shared, "explain", "pod", "of-out", "-n", team, says=("PASS",), code=0)
+    message(shared, "explain", "pod", "of-out", "-n", team, says=("PASS",), code=0)
 
 
 @situation("image of another registry")
 def test_an_image_of_another_registry(shared: Playground, team: str) -> None:
     shared.create(team, "pods", pod("other", image="other.example.net/app"))
     says = ("STOP registry-not-covered", "other.example.net/app", f"it has {REGISTRY}", "Next: ")
-    why(shared, "explain", "pod/other", "-n", team, says=says)
+    message(shared, "explain", "pod/other", "-n", team, says=says)
 
 
 def test_a_typing_error_in_a_registry(shared: Playground, team: str) -> None:
     shared.create(team, "pods", pod("typo", image="registry.exmaple.com/app"))
     says = ("STOP registry-not-covered", f"did you mean {REGISTRY}?")
-    why(shared, "explain", "pod/typo", "-n", team, says=says)
+    message(shared, "explain", "pod/typo", "-n", team, says=says)
 
 
 @situation("foreign Secret with the copy's name")
@@ -297,8 +297,8 @@ def test_a_foreign_secret_in_the_place_of_the_copy(shared: Playground) -> None:
     shared.apply(name, "Secret", COPY, {"stringData": {"theirs": "value"}})
     shared.opt(name, "enabled")
     says = ("STOP copy-conflict", "it was written by test", f"Next: kubectl -n {name} get secret {COPY}")
-    why(shared, "explain", "sa/default", "-n", name, says=says)
-    pasted(shared, why(shared, "explain", f"ns/{name}", says=says))
+    message(shared, "explain", "sa/default", "-n", name, says=says)
+    pasted(shared, message(shared, "explain", f"ns/{name}", says=says))
     shared.await_selected(name, FIRST_PASSWORD)
     kept = shared.get(name, "secrets", f"{COPY}-before")
     assert kept is not None
@@ -316,7 +316,7 @@ def test_a_foreign_secret_with_an_owner_leads_to_its_owner(shared: Playground) -
     shared.opt(name, "enabled")
     named = "externalsecret.external-secrets.io/theirs"
     says = ("STOP copy-conflict", f"it belongs to {named}", f"Next: kubectl -n {name} get {named} -o yaml")
-    why(shared, "explain", f"ns/{name}", says=says)
+    message(shared, "explain", f"ns/{name}", says=says)
 
 
 @situation("quota or policy refuses the copy")
@@ -325,7 +325,7 @@ def test_a_quota_that_refuses_the_copy(shared: Playground) -> None:
     shared.forbid_secrets(name)
     shared.opt(name, "enabled")
     says = ("STOP copy-due", "exceeded quota", f"Next: kubectl -n {name} describe resourcequota")
-    why(shared, "explain", f"ns/{name}", says=says)
+    message(shared, "explain", f"ns/{name}", says=says)
 
 
 @situation("quota or policy refuses the copy")
@@ -349,7 +349,9 @@ def test_a_policy_that_refuses_the_copy(shared: Playground) -> None:
         eventually(lambda: shared.cluster.api.request("POST", probe, body).status == 422)
         shared.opt(name, "enabled")
         command = f"Next: kubectl get validatingadmissionpolicy {policy} -o yaml"
-        why(shared, "explain", f"ns/{name}", says=("STOP copy-due", f"ValidatingAdmissionPolicy '{policy}'", command))
+        message(
+            shared, "explain", f"ns/{name}", says=("STOP copy-due", f"ValidatingAdmissionPolicy '{policy}'", command)
+        )
     finally:
         shared.cluster.kubectl("delete", "-f", "-", input=listed)
 
@@ -375,16 +377,18 @@ def test_sources_that_cannot_be_copied_and_one_that_is_missed_later(playground: 
     ours.installation.start_serve().wait_ready()
     where, team = ours.installation.namespace, ours.namespace(selected=True)
     create = f"kubectl -n {where} create secret docker-registry {source}"
-    why(ours, "explain", f"ns/{team}", says=("STOP source-absent", f"Next: {create}"))
+    message(ours, "explain", f"ns/{team}", says=("STOP source-absent", f"Next: {create}"))
 
     ours.apply(where, "Secret", source, {"type": TYPE, **opaque({"credHelpers": {REGISTRY: "ecr-login"}})})
     says = ("STOP source-auths-invalid", "credential helpers, which nodes cannot call", f"Next: {create}")
-    why(ours, "explain", f"ns/{team}", says=says)
+    message(ours, "explain", f"ns/{team}", says=says)
     ours.delete(where, "secrets", source)
 
     ours.apply(where, "Secret", source, {"stringData": {"password": "x"}})
     kept = f"Next: kubectl -n {where} get secret {source} -o yaml | sed"
-    text = why(ours, "explain", f"ns/{team}", says=("STOP source-type-unsupported", kept, f"{source}-before", create))
+    text = message(
+        ours, "explain", f"ns/{team}", says=("STOP source-type-unsupported", kept, f"{source}-before", create)
+    )
     pasted(ours, text)
     assert ours.get(where, "secrets", f"{source}-before")
     eventually(lambda: ours.get(team, "secrets", COPY))  # of the source that the command has made
@@ -392,15 +396,15 @@ def test_sources_that_cannot_be_copied_and_one_that_is_missed_later(playground: 
 
     ours.apply(where, "Secret", source, {"data": dockerconfigjson("first")})
     retyped = ("NOTE copy-kept", "has the type 'Opaque'", kept, "kubectl replace --force")
-    pasted(ours, why(ours, "explain", f"ns/{team}", says=retyped, code=0))
+    pasted(ours, message(ours, "explain", f"ns/{team}", says=retyped, code=0))
     ours.await_selected(team, "first")
     ours.delete(where, "secrets", source)
-    why(ours, "explain", f"ns/{team}", says=("NOTE copy-kept", f"Next: {create}"), code=0)
+    message(ours, "explain", f"ns/{team}", says=("NOTE copy-kept", f"Next: {create}"), code=0)
 
     elsewhere = ours.namespace(selected=False)
     ours.apply(elsewhere, "Secret", source, {"type": TYPE, "data": dockerconfigjson("second")})
     moved = (f"in namespace {elsewhere}", f"Next: kubectl -n {elsewhere} get secret {source}")
-    pasted(ours, why(ours, "explain", f"ns/{team}", says=("NOTE copy-kept", *moved), code=0))
+    pasted(ours, message(ours, "explain", f"ns/{team}", says=("NOTE copy-kept", *moved), code=0))
     ours.await_selected(team, "second")
 
 
@@ -419,7 +423,7 @@ def test_a_typing_error_in_the_registry_of_a_source(playground: Callable[..., Pl
         "did you mean registry.exmaple.com? If not, source harbor has the typing error",
         f"Next: kubectl -n {where} create secret docker-registry {SOURCE} --docker-server={REGISTRY}",
     )
-    why(ours, "explain", "pod/web", "-n", team, says=says)
+    message(ours, "explain", "pod/web", "-n", team, says=says)
 
 
 # The installation
@@ -433,16 +437,16 @@ def test_parts_of_the_installation_that_are_gone(ours: Playground) -> None:
     path = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{installation.fullname}"
     ours.cluster.api.call("DELETE", path)
     command = f"Next: helm get manifest {installation.release} -n {installation.namespace} | kubectl apply -f -"
-    why(ours, "explain", "sa/default", "-n", team, says=("STOP webhook-not-registered", command))
+    message(ours, "explain", "sa/default", "-n", team, says=("STOP webhook-not-registered", command))
 
     where = f"{installation.namespace}/{installation.fullname}"
     body = {"data": {"config.yaml": "apiVersion: pullsecrets.webhook/v1alpha1\nkind: Configuration\npullSecret: []\n"}}
     ours.patch(installation.namespace, "configmaps", installation.fullname, body)
     broken = (f"ConfigMap {where}", "pullSecret: unknown field", "kubectl get configmap")
-    why(ours, "explain", "sa/default", "-n", team, says=broken, code=2)
+    message(ours, "explain", "sa/default", "-n", team, says=broken, code=2)
     ours.delete(installation.namespace, "configmaps", installation.fullname)
     absent = (f"ConfigMap {where} of release {installation.release} does not exist", command)
-    why(ours, "explain", "sa/default", "-n", team, says=absent, code=2)
+    message(ours, "explain", "sa/default", "-n", team, says=absent, code=2)
 
 
 @situation("webhook Pods down", "TLS Secret missing")
@@ -470,10 +474,10 @@ def test_a_webhook_without_ready_pods_and_one_without_its_certificate(ours: Play
     )
     labels = f"-l app.kubernetes.io/instance={installation.release},app.kubernetes.io/component="
     pods = f"Next: kubectl -n {installation.namespace} get pods {labels}"
-    why(ours, "explain", "sa/default", "-n", team, says=(*down, f"{pods}webhook"))
+    message(ours, "explain", "sa/default", "-n", team, says=(*down, f"{pods}webhook"))
     ours.delete(installation.namespace, "secrets", installation.tls_secret)
     absent = f"Secret {place}-tls with the certificate does not exist"
-    why(ours, "explain", "sa/default", "-n", team, says=(*down, absent, f"{pods}sync"))
+    message(ours, "explain", "sa/default", "-n", team, says=(*down, absent, f"{pods}sync"))
 
 
 @situation("name dropped without retired")
@@ -491,7 +495,7 @@ def test_a_name_that_was_dropped_without_being_retired(playground: Callable[...,
         f"{COPY} is not in the configuration any more",
         f"Next: helm upgrade {ours.installation.release} CHART -n {ours.installation.namespace} --reuse-values",
     )
-    why(ours, "explain", f"secret/{COPY}", "-n", team, says=says)
+    message(ours, "explain", f"secret/{COPY}", "-n", team, says=says)
 
 
 @situation("GitOps resets the list")
@@ -514,12 +518,12 @@ def test_a_tool_that_resets_the_list_while_the_webhook_is_down_and_while_it_is_u
         f"Next: kubectl -n {team} get serviceaccount default -o yaml --show-managed-fields",
     )
     # Sync still adds it now and then.
-    why(ours, "explain", "sa/default", "-n", team, says=says, first=reset)
+    message(ours, "explain", "sa/default", "-n", team, says=says, first=reset)
 
     serve = ours.installation.start_serve()
     serve.wait_ready()
     eventually(reset, lambda seen: COPY in seen)
-    why(ours, "explain", "sa/default", "-n", team, says=("PASS", "everything is in place"), code=0)
+    message(ours, "explain", "sa/default", "-n", team, says=("PASS", "everything is in place"), code=0)
 
 
 @situation("cleanup with a wrong namespace")
@@ -552,14 +556,14 @@ def test_a_tenant_is_answered_about_their_pod(shared: Playground, role: str) -> 
         f"it does not reference {COPY}, which is due",
         f"Next: kubectl -n {name} get pod",
     )
-    why(shared, "explain", "pod/old", "-n", name, says=says, kubeconfig=tenant)
+    message(shared, "explain", "pod/old", "-n", name, says=says, kubeconfig=tenant)
 
 
 @situation("tenant with edit or view")
 def test_a_person_without_rights_is_told_which_are_missing(shared: Playground) -> None:
     nobody = shared.cluster.kubeconfig_with_client_certificate("why-nobody")
     says = ("you lack the right to get namespace default", "Next: kubectl auth can-i get namespaces/default")
-    why(shared, "explain", "ns/default", says=says, code=2, kubeconfig=nobody)
+    message(shared, "explain", "ns/default", says=says, code=2, kubeconfig=nobody)
 
 
 @situation("no kubeconfig, dead server, wrong DNS, bad token", "wrong context")
@@ -682,8 +686,8 @@ def crowded(control_plane: binaries.Binaries) -> Iterator[Playground]:  # noqa: 
 
 @situation("2,018 namespaces")
 def test_two_thousand_namespaces_are_one_line_and_the_odd_one_is_named(crowded: Playground) -> None:
-    why(crowded, "plan", "-A", says=("All 2,018 namespaces are as they should be.",), code=0)
+    message(crowded, "plan", "-A", says=("All 2,018 namespaces are as they should be.",), code=0)
     crowded.apply("team-1806", "Secret", COPY, {"stringData": {"theirs": "value"}})
     crowded.opt("team-1806", "enabled")
     says = (f"team-1806, Secret/{COPY}", "copy-conflict", "pullsecrets explain ns/team-1806")
-    why(crowded, "plan", "-A", says=says, code=0)
+    message(crowded, "plan", "-A", says=says, code=0)

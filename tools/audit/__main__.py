@@ -20,13 +20,13 @@ def main() -> int:
 
 def audit(uv: str) -> int:
     """Ask about every dependency, those of the tests too."""
-    question = [uv, "audit", "--frozen", "--preview-features=audit-command"]
-    done = subprocess.run(question, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode and any(sign in done.stderr for sign in NO_ANSWER):
+    command = [uv, "audit", "--frozen", "--preview-features=audit-command"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if result.returncode and any(sign in result.stderr for sign in NO_ANSWER):
         print("not audited: the database of known vulnerabilities cannot be reached from here")
         return 0
-    print(done.stdout + done.stderr, end="")
-    return done.returncode
+    print(result.stdout + result.stderr, end="")
+    return result.returncode
 
 
 if __name__ == "__main__":

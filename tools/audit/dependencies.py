@@ -27,19 +27,23 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 def shipped() -> dict[str, Distribution]:
     """Return what an installation brings, by normalised name: the dependencies, theirs, and so on."""
-    found: dict[str, Distribution] = {}
+    distributions: dict[str, Distribution] = {}
     waiting = [(PROJECT, frozenset[str]())]
     while waiting:
         name, extras = waiting.pop()
-        if name in found:
+        if name in distributions:
             continue
         try:
-            found[name] = distribution(name)
+            distributions[name] = distribution(name)
         except PackageNotFoundError:
             continue  # a marker that does not hold here: another system, another Python
-        waiting += [_parsed(each) for each in found[name].requires or () if _is_wanted(each, extras)]
-    del found[PROJECT]
-    return found
+        waiting += [
+            _parsed(requirement)
+            for requirement in distributions[name].requires or ()
+            if _is_wanted(requirement, extras)
+        ]
+    del distributions[PROJECT]
+    return distributions
 
 
 def licences(package: Distribution) -> list[str]:
@@ -54,8 +58,8 @@ def licences(package: Distribution) -> list[str]:
 
 
 def _by_text(package: Distribution) -> list[str]:
-    files = [each for each in package.files or () if "licen" in each.name.lower()]
-    texts = [" ".join(each.read_text().split()) for each in files]
+    files = [file for file in package.files or () if "licen" in file.name.lower()]
+    texts = [" ".join(file.read_text().split()) for file in files]
     return [name for beginning, name in TEXTS.items() if any(beginning in text for text in texts)]
 
 
@@ -73,5 +77,5 @@ def _parsed(requirement: str) -> tuple[str, frozenset[str]]:
     name = _NAME.match(requirement)
     assert name is not None
     extras = re.match(r"\s*\[([^\]]*)\]", requirement[name.end() :])
-    wanted = frozenset(each.strip() for each in extras[1].split(",")) if extras else frozenset()
-    return re.sub(r"[-_.]+", "-", name[0]).lower(), wanted
+    extra_names = frozenset(extra.strip() for extra in extras[1].split(",")) if extras else frozenset()
+    return re.sub(r"[-_.]+", "-", name[0]).lower(), extra_names

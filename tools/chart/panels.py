@@ -54,9 +54,9 @@ class Panel:
         }
 
 
-def stat(title: str, query: str, **more: Any) -> Panel:  # noqa: ANN401 (fields of Panel)
+def stat(title: str, query: str, **panel_fields: Any) -> Panel:  # noqa: ANN401 (fields of Panel)
     """Return a single number."""
-    return Panel(title, {"": query}, kind="stat", **{"width": 4, "height": 4, **more})
+    return Panel(title, {"": query}, kind="stat", **{"width": 4, "height": 4, **panel_fields})
 
 
 def rate(metric: str, by: str, matchers: str = OURS) -> str:

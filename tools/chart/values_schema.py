@@ -33,18 +33,18 @@ def values_schema() -> dict[str, Any]:
 def _loosened(part: dict[str, Any], definitions: dict[str, Any], meanings: dict[str, str], path: str) -> dict[str, Any]:
     if "$ref" in part:
         part = definitions[part["$ref"].rpartition("/")[2]]
-    loose: dict[str, Any] = {"description": meanings[path]} if path in meanings else {}
-    loose |= {key: part[key] for key in KEPT if key in part}
+    schema: dict[str, Any] = {"description": meanings[path]} if path in meanings else {}
+    schema |= {key: part[key] for key in KEPT if key in part}
     if "properties" in part:
-        loose["properties"] = {
+        schema["properties"] = {
             name: _loosened(inner, definitions, meanings, f"{path}.{name}" if path else name)
             for name, inner in part["properties"].items()
         }
     if isinstance(part.get("additionalProperties"), dict):
-        loose["additionalProperties"] = _loosened(part["additionalProperties"], definitions, meanings, f"{path}.*")
+        schema["additionalProperties"] = _loosened(part["additionalProperties"], definitions, meanings, f"{path}.*")
     if "items" in part:
-        loose["items"] = _loosened(part["items"], definitions, meanings, f"{path}[]")
-    return loose
+        schema["items"] = _loosened(part["items"], definitions, meanings, f"{path}[]")
+    return schema
 
 
 def text() -> str:

@@ -48,8 +48,8 @@ def _build(tool: str) -> str:
 
 
 def _arguments() -> dict[str, str]:
-    given = {name: value for name in ("BASE_IMAGE", "BUILD_IMAGE") if (value := os.environ.get(name))}
-    return given | {"BASE_IMAGE": base.make()} if given.get("BASE_IMAGE") == "debootstrap" else given
+    arguments = {name: value for name in ("BASE_IMAGE", "BUILD_IMAGE") if (value := os.environ.get(name))}
+    return arguments | {"BASE_IMAGE": base.make()} if arguments.get("BASE_IMAGE") == "debootstrap" else arguments
 
 
 def _start(tool: str, image: str) -> float:

@@ -45,8 +45,8 @@ def _debootstrap(suite: str, image: str) -> None:
 
 def _mirror() -> str:
     """Return the mirror that this machine's apt uses."""
-    for place in map(Path, _SOURCES):
-        for file in sorted(place.iterdir()) if place.is_dir() else [place]:
-            if file.is_file() and (found := _MIRROR.search(file.read_text())):
-                return found[1]
+    for path in map(Path, _SOURCES):
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            if file.is_file() and (match := _MIRROR.search(file.read_text())):
+                return match[1]
     raise ImageFailed(f"neither of {', '.join(_SOURCES)} names a mirror for debootstrap")

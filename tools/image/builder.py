@@ -42,8 +42,8 @@ def find(names: Sequence[str] = BUILDERS) -> str:
 
 
 def _docker_works() -> bool:
-    asked = (["docker", "info"], ["docker", "buildx", "version"])
-    return all(subprocess.run(argv, capture_output=True, check=False).returncode == 0 for argv in asked)
+    commands = (["docker", "info"], ["docker", "buildx", "version"])
+    return all(subprocess.run(argv, capture_output=True, check=False).returncode == 0 for argv in commands)
 
 
 def build(builder: str, image: str, arguments: Mapping[str, str], providers: Path | None = None) -> None:

@@ -14,8 +14,8 @@ _BEGINNINGS = (b"\x7fELF", b"#!")
 
 def gather(named: str, folder: Path) -> Path:
     """Copy the programs into a folder, and return it; ``named`` is a folder, or files separated by blanks."""
-    places = [Path(named)] if Path(named).exists() else [Path(part) for part in shlex.split(named)]
-    for file in [file for place in places for file in _files(place)]:
+    paths = [Path(named)] if Path(named).exists() else [Path(part) for part in shlex.split(named)]
+    for file in [file for path in paths for file in _files(path)]:
         target = folder / file.name
         if target.exists():
             raise ImageFailed(f"PROVIDERS has two files with the name {file.name}")
@@ -26,10 +26,10 @@ def gather(named: str, folder: Path) -> Path:
     return folder
 
 
-def _files(place: Path) -> list[Path]:
-    if place.is_file():
-        return [place]
-    found = sorted(file for file in place.iterdir() if file.is_file()) if place.is_dir() else []
-    if not found:
-        raise ImageFailed(f"PROVIDERS: {place} is neither a file nor a folder with files")
-    return found
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else []
+    if not files:
+        raise ImageFailed(f"PROVIDERS: {path} is neither a file nor a folder with files")
+    return files

@@ -34,8 +34,8 @@ def build(root: Path, site: Path) -> int:
         sphinx = [sys.executable, "-m", "sphinx", *options, f"--doctree-dir={trees}", str(sources), str(site)]
         if code := subprocess.run(sphinx, cwd=ROOT, check=False).returncode:
             return code
-    if found := fetched_from_elsewhere(site):
-        print("error: fetched from elsewhere:", *found, sep="\n  ", file=sys.stderr)
+    if references := fetched_from_elsewhere(site):
+        print("error: fetched from elsewhere:", *references, sep="\n  ", file=sys.stderr)
         return 1
     return 0
 

@@ -45,5 +45,5 @@ def paths(docs: Path) -> list[str]:
 
 def missing(docs: Path) -> list[str]:
     """Return the pages below ``docs`` that the index does not have, as paths below it."""
-    there = {page.relative_to(docs).as_posix() for page in docs.rglob("*.md")}
-    return sorted(there - {"README.md", *paths(docs)})
+    pages = {page.relative_to(docs).as_posix() for page in docs.rglob("*.md")}
+    return sorted(pages - {"README.md", *paths(docs)})

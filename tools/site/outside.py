@@ -31,13 +31,13 @@ _IN_STYLES = re.compile(r"(?:url\(|@import)\s*[\"']?\s*((?:https?:)?//[^\"')\s;]
 
 def fetched_from_elsewhere(site: Path) -> list[str]:
     """Return what pages and styles below ``site`` fetch from another host, each after the file that does."""
-    found = []
+    references = []
     for file in sorted(site.rglob("*")):
         if file.suffix in {".html", ".svg"}:
-            found += [f"{file.relative_to(site)}: {url}" for url in _of_a_page(file.read_text())]
+            references += [f"{file.relative_to(site)}: {url}" for url in _of_a_page(file.read_text())]
         elif file.suffix == ".css":
-            found += [f"{file.relative_to(site)}: {url}" for url in _IN_STYLES.findall(file.read_text())]
-    return found
+            references += [f"{file.relative_to(site)}: {url}" for url in _IN_STYLES.findall(file.read_text())]
+    return references
 
 
 def _of_a_page(text: str) -> Iterable[str]:
@@ -54,5 +54,5 @@ class _Reader(HTMLParser):
         self.found: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
-        wanted = _FETCHED.get(tag, ())
-        self.found += [value for name, value in attrs if name in wanted and value and _ELSEWHERE.search(value)]
+        attribute_names = _FETCHED.get(tag, ())
+        self.found += [value for name, value in attrs if name in attribute_names and value and _ELSEWHERE.search(value)]

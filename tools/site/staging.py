@@ -67,9 +67,9 @@ class _Checkout:
             if file == self.root / "README.md":
                 file = self.docs / "README.md"
             if page := self.pages.get(file):
-                there = posixpath.relpath(page, posixpath.dirname(self.pages[source]) or ".")
+                target = posixpath.relpath(page, posixpath.dirname(self.pages[source]) or ".")
                 # A link without a text is called as the page or the section that it leads to.
-                return f"[{'' if _NAME_OF_A_PAGE.fullmatch(match[1]) else match[1]}]({there}{hash_sign}{anchor})"
+                return f"[{'' if _NAME_OF_A_PAGE.fullmatch(match[1]) else match[1]}]({target}{hash_sign}{anchor})"
             return self._to_a_file(match[1], file) or match[0]
 
         pieces = _FENCE.split(source.read_text())

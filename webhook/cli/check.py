@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from webhook.cli import options
-from webhook.cli.cluster import reading, registries_with, wanted
+from webhook.cli.cluster import reading, registries_with, release_query_of
 from webhook.cli.lifetimes import parse_duration
 from webhook.cli.paragraphs import write_paragraphs
 from webhook.cli.printing import standard_output, tell
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import TextIO
     from xml.etree import ElementTree as ET
 
-    from webhook.inspect.checks.result import Check, Checkup, Outcome
+    from webhook.inspect.checks.result import Check, CheckResult, Checkup
     from webhook.inspect.reader import Reader
 
 EXIT_FINDINGS = 1
@@ -39,7 +39,7 @@ POLL_SECONDS = 2.0
 """Seconds between two checks with ``--wait``; each costs the API server some two hundred requests."""
 
 
-class Output(StrEnum):
+class CheckFormat(StrEnum):
     """The formats of ``--output``."""
 
     TABLE = "table"
@@ -72,8 +72,8 @@ def check(  # noqa: PLR0913 - one parameter is one flag
     registry_ca_file: options.RegistryCaFile = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List the checks that are ok, too.")] = False,
     output: Annotated[
-        Output, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="The output format.")
-    ] = Output.TABLE,
+        CheckFormat, typer.Option("--output", "-o", envvar="PULLSECRETS_OUTPUT", help="The output format.")
+    ] = CheckFormat.TABLE,
 ) -> None:
     """Check an installation; exit 0: healthy, 1: findings, 2: checks could not run.
 
@@ -96,15 +96,17 @@ def check(  # noqa: PLR0913 - one parameter is one flag
         else:
             from webhook.inspect.checks.run import check as look  # noqa: PLC0415 - --help is quick without what checks
 
-            asked = _asked(registry_ca_file, _references(images or []), logs_in=registries)
-            report = _awaited(lambda: look(reader, wanted(None, release_namespace, release), asked), seconds)
+            checks = _requested_checks(registry_ca_file, _references(images or []), logs_in=registries)
+            report = _wait_for_health(
+                lambda: look(reader, release_query_of(None, release_namespace, release), checks), seconds
+            )
     with standard_output() as file:
-        if output is Output.JUNIT:
+        if output is CheckFormat.JUNIT:
             write_junit(report, file)
-        elif output is Output.TABLE:
+        elif output is CheckFormat.TABLE:
             write_paragraphs(report.paragraphs(verbose=verbose), file)
         else:
-            render(report, Form.TABLE if output is Output.SHORT else Form(output), file)
+            render(report, Form.TABLE if output is CheckFormat.SHORT else Form(output), file)
     tell(report.summary())
     if report.exit_code and not (allow_unknown and report.exit_code == EXIT_UNKNOWN):
         raise typer.Exit(report.exit_code)
@@ -137,7 +139,7 @@ def _references(images: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(images))
 
 
-def _asked(ca_file: Path | None, images: tuple[str, ...], *, logs_in: bool) -> tuple[Check, ...]:
+def _requested_checks(ca_file: Path | None, images: tuple[str, ...], *, logs_in: bool) -> tuple[Check, ...]:
     """Return the checks at registries that were requested."""
     from webhook.inspect.checks.sources import logins, pulls  # noqa: PLC0415 - as above
 
@@ -147,7 +149,7 @@ def _asked(ca_file: Path | None, images: tuple[str, ...], *, logs_in: bool) -> t
     return ((logins(registries),) if logs_in else ()) + ((pulls(registries, images),) if images else ())
 
 
-def _awaited(look: Callable[[], Checkup], seconds: float) -> Checkup:
+def _wait_for_health(look: Callable[[], Checkup], seconds: float) -> Checkup:
     """Check until there are no findings, or the time is over. Return the last report."""
     deadline = time.monotonic() + seconds
     report = look()
@@ -163,7 +165,7 @@ def write_junit(checkup: Checkup, file: TextIO) -> None:
 
     suite = ET.Element("testsuite", name="pullsecrets check")
     totals = Counter[str]()
-    for code, group in groupby(checkup.outcomes, key=lambda each: each.code):
+    for code, group in groupby(checkup.outcomes, key=lambda outcome: outcome.code):
         outcomes = list(group)
         case = ET.SubElement(suite, "testcase", classname="pullsecrets.check", name=f"{code} {outcomes[0].title}")
         totals["tests"] += 1
@@ -175,20 +177,20 @@ def write_junit(checkup: Checkup, file: TextIO) -> None:
     file.write(f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(suite, encoding="unicode")}\n')
 
 
-def _add_outcomes(case: ET.Element, outcomes: list[Outcome]) -> list[str]:
+def _add_outcomes(case: ET.Element, outcomes: list[CheckResult]) -> list[str]:
     """Add the outcomes of one code. A test case has at most one failure, or is skipped."""
     from xml.etree import ElementTree as ET  # noqa: PLC0415 - as above
 
-    faults = [each for each in outcomes if each.severity is Severity.FAULT]
+    faults = [outcome for outcome in outcomes if outcome.severity is Severity.FAULT]
     if faults:
-        lines = [escaped(text) for each in faults for text in (each.detail, each.command) if text]
+        lines = [escaped(text) for outcome in faults for text in (outcome.detail, outcome.command) if text]
         ET.SubElement(case, "failure", message=lines[0]).text = "\n".join([*lines, faults[0].advice])
         return ["failures"]
-    unknown = [escaped(each.detail) for each in outcomes if each.severity is Severity.UNKNOWN]
+    unknown = [escaped(outcome.detail) for outcome in outcomes if outcome.severity is Severity.UNKNOWN]
     if unknown:
         ET.SubElement(case, "skipped", message=unknown[0])
         return ["skipped"]
-    notes = [escaped(each.detail) for each in outcomes if each.severity is Severity.NOTE]
+    notes = [escaped(outcome.detail) for outcome in outcomes if outcome.severity is Severity.NOTE]
     if notes:
         ET.SubElement(case, "system-out").text = "\n".join(notes)
     return []

@@ -17,7 +17,7 @@ from webhook.errors import UsageError
 from webhook.ops.log_format import LogLevel
 
 if TYPE_CHECKING:
-    from webhook.report.removals import Removals
+    from webhook.report.removals import RemovalReport
 
 EXIT_LEFT = 1
 
@@ -81,11 +81,11 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
     seconds = parse_duration(timeout, "--timeout").total_seconds()
     from webhook.ops.logs import configure  # noqa: PLC0415 - as above; before any other import of structlog
     from webhook.rules.ownership import Release  # noqa: PLC0415 - as above
-    from webhook.sync.cleanup import Settings, run  # noqa: PLC0415 - --help is quick without it
+    from webhook.sync.cleanup import CleanupSettings, run  # noqa: PLC0415 - --help is quick without it
 
     configure(log_format, log_level)
     report = run(
-        Settings(
+        CleanupSettings(
             config=config,
             kubeconfig=kubeconfig,
             context=context or None,
@@ -103,7 +103,7 @@ def cleanup(  # noqa: PLR0913 - one parameter is one flag
         raise typer.Exit(EXIT_LEFT)
 
 
-def _show(report: Removals, output: Form) -> None:
+def _show(report: RemovalReport, output: Form) -> None:
     is_cut = output is Form.TABLE and not report.is_planned and len(report.objects) > LINES
     with standard_output() as file:
         render(replace(report, objects=report.objects[:LINES]) if is_cut else report, output, file)
@@ -115,7 +115,7 @@ def _show(report: Removals, output: Form) -> None:
         tell(f"error: {report.summary()}")
 
 
-def _confirm(planned: Removals) -> bool:
+def _confirm(planned: RemovalReport) -> bool:
     for removable in planned.objects[:LINES]:
         tell(f"  {removable}")
     if len(planned.objects) > LINES:

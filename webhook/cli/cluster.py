@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from webhook.files.values import ChartValues
     from webhook.inspect.reader import Reader
-    from webhook.inspect.release import Wanted
+    from webhook.inspect.release import ReleaseQuery
     from webhook.registries.login import Registries
     from webhook.rules.configuration import Configuration
 
 
 @contextmanager
 def reading(
-    kubeconfig: Path | None, context: str, seen: Callable[[int, int], None] = lambda *_: None
+    kubeconfig: Path | None, context: str, on_page: Callable[[int, int], None] = lambda *_: None
 ) -> Iterator[Reader]:
     """Read from a cluster while the context lasts; report unreadable parts at its end."""
     import webhook.ops.logs  # noqa: PLC0415, F401 - before any other import of structlog
@@ -30,7 +30,7 @@ def reading(
     from webhook.kube.connect import connect  # noqa: PLC0415 - --help is quick without it
 
     client = connect(kubeconfig, context or None)
-    reader = Reader(client, seen)
+    reader = Reader(client, on_page)
     error_text = ""
     try:
         yield reader
@@ -45,14 +45,18 @@ def reading(
                 tell(f"warning: {sentence}; checks and results that need it were skipped")
 
 
-def wanted(config: Path | ChartValues | None, release_namespace: str, release: str, namespace: str = "") -> Wanted:
+def release_query_of(
+    config: Path | ChartValues | None, release_namespace: str, release: str, namespace: str = ""
+) -> ReleaseQuery:
     """Return the release that the flags name; ``namespace`` is one that it may have a copy in."""
     from webhook.files.values import ChartValues  # noqa: PLC0415 - as above
-    from webhook.inspect.release import Wanted  # noqa: PLC0415 - as above
+    from webhook.inspect.release import ReleaseQuery  # noqa: PLC0415 - as above
 
     near = tuple(dict.fromkeys(filter(None, (in_cluster_namespace(), namespace))))
     configuration = None if config is None else load(config, release_namespace)
-    return Wanted(release_namespace, release, configuration, config if isinstance(config, ChartValues) else None, near)
+    return ReleaseQuery(
+        release_namespace, release, configuration, config if isinstance(config, ChartValues) else None, near
+    )
 
 
 def registries_with(ca_file: Path | None) -> Registries:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from webhook.cli import options
-from webhook.cli.cluster import reading, usual_namespace, wanted
+from webhook.cli.cluster import reading, release_query_of, usual_namespace
 from webhook.cli.render import ObjectForm, print_objects
 from webhook.errors import UsageError
 
@@ -56,17 +56,17 @@ def coverage(  # noqa: PLR0913 - one parameter is one flag
     from webhook.inspect.workloads import read_coverage  # noqa: PLC0415 - as above
 
     where = "" if all_namespaces or selector else namespace or usual_namespace(kubeconfig, context)
-    with progress() as seen, reading(kubeconfig, context, seen) as reader:
-        installed = find_release(reader, wanted(config, release_namespace, release, where))
-        found = read_coverage(reader, installed, where, selector)
-    print_objects(found, output, lambda: html_page(found))
-    if found.exposed:
+    with progress() as on_page, reading(kubeconfig, context, on_page) as reader:
+        installed = find_release(reader, release_query_of(config, release_namespace, release, where))
+        report = read_coverage(reader, installed, where, selector)
+    print_objects(report, output, lambda: html_page(report))
+    if report.exposed:
         raise typer.Exit(EXIT_EXPOSED)
 
 
 def html_page(coverage: Coverage) -> str:
     """Return one HTML page to share."""
-    from webhook.ops.html import Verdict, stack  # noqa: PLC0415 - loads Jinja2
+    from webhook.ops.html import Banner, stack  # noqa: PLC0415 - loads Jinja2
     from webhook.ops.html import render as render_template  # noqa: PLC0415 - as above
 
     order = list(_KINDS)
@@ -75,7 +75,7 @@ def html_page(coverage: Coverage) -> str:
     kind = next((_KINDS[result] for result in order if numbers[result]), "good")
     return render_template(
         "coverage",
-        verdict=Verdict(kind, headline, detail),
+        verdict=Banner(kind, headline, detail),
         segments=stack({result: numbers[result] for result in order}, _KINDS),
         columns=[name.capitalize() for name in coverage.columns],
         rows=sorted(coverage.images, key=lambda image: order.index(image.exposure)),

@@ -13,19 +13,19 @@ import typer
 from msgspec.structs import replace
 
 from webhook.cli import options
-from webhook.cli.cluster import reading, usual_namespace, wanted
+from webhook.cli.cluster import reading, release_query_of, usual_namespace
 from webhook.cli.printing import standard_output
 from webhook.cli.render import Form, render
 from webhook.cli.target import Target, complete_target, kind_of_several, parse_target
-from webhook.cli.verdict import Output, write_explanation
+from webhook.cli.verdict import ExplainFormat, write_explanation
 from webhook.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from webhook.cli.files import Asked
+    from webhook.cli.files import PlacementFlags
     from webhook.inspect.reader import Reader
-    from webhook.inspect.release import Installed
+    from webhook.inspect.release import InstalledRelease
     from webhook.report.explain.step import Explanation
 
 EXIT_STOPPED = 1
@@ -58,14 +58,14 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
         bool, typer.Option("--verbose", "-v", help="Show all gates, and not only those that need attention.")
     ] = False,
     output: Annotated[
-        Output,
+        ExplainFormat,
         typer.Option(
             "--output",
             "-o",
             envvar="PULLSECRETS_OUTPUT",
             help="The output format; wide is a table with -v; name is for a kind.",
         ),
-    ] = Output.TABLE,
+    ] = ExplainFormat.TABLE,
 ) -> None:
     """Explain why an object gets its pull secrets; exit 0: it gets what is due, 1: it does not, 2: an error.
 
@@ -79,15 +79,15 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
     pullsecrets explain reason/image-not-matched     the meaning of a reason id, and advice
     pullsecrets explain PSW052                       the meaning of a code of check, and advice
     """  # noqa: D301 - \b is for the help text
-    if kind := kind_of_several(target, name, asked=all_namespaces or bool(selector) or output is Output.NAME):
-        from webhook.cli.explain_several import Asked as AskedOfSeveral  # noqa: PLC0415 - as below
+    if kind := kind_of_several(target, name, has_flag=all_namespaces or bool(selector) or output is ExplainFormat.NAME):
+        from webhook.cli.explain_several import SelectionFlags as AskedOfSeveral  # noqa: PLC0415 - as below
         from webhook.cli.explain_several import explain_several  # noqa: PLC0415 - as below
 
         if filename or assume_label:
             raise UsageError("-f explains one object: name it, such as pod/NAME")
         several = AskedOfSeveral(kind, namespace, selector, everywhere=all_namespaces)
-        whose = wanted(config, release_namespace, release, several.namespace_in(kubeconfig, context))
-        if explain_several(several, whose, kubeconfig, context, output, verbose=verbose):
+        release_query = release_query_of(config, release_namespace, release, several.namespace_in(kubeconfig, context))
+        if explain_several(several, release_query, kubeconfig, context, output, verbose=verbose):
             raise typer.Exit(EXIT_STOPPED)
         return
     if is_code(target):
@@ -100,29 +100,29 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
             file.write(_meaning(named.name))
         return
     if filename:
-        from webhook.cli.files import Asked  # noqa: PLC0415 - --help is quick without what decides
+        from webhook.cli.files import PlacementFlags  # noqa: PLC0415 - --help is quick without what decides
 
-        asked = Asked(config, kubeconfig, context, release_namespace, release, assume_label or ())
-        found = _from_files(named, filename, asked, namespace or "default")
+        flags = PlacementFlags(config, kubeconfig, context, release_namespace, release, assume_label or ())
+        explanation = _from_files(named, filename, flags, namespace or "default")
     else:
         if assume_label:
             raise UsageError("--assume-label needs manifests: give them with -f")
         chosen = namespace or usual_namespace(kubeconfig, context)
         with reading(kubeconfig, context) as reader:
+            from webhook.inspect.explain_input import explain_live  # noqa: PLC0415 - as above
             from webhook.inspect.release import find_release  # noqa: PLC0415 - as above
-            from webhook.inspect.scene import explain_live  # noqa: PLC0415 - as above
 
-            installed = find_release(reader, wanted(config, release_namespace, release, chosen))
-            found = _other(reader, installed, named, chosen) or explain_live(
+            installed = find_release(reader, release_query_of(config, release_namespace, release, chosen))
+            explanation = _other(reader, installed, named, chosen) or explain_live(
                 reader, installed, named.kind, named.name, chosen
             )
     with standard_output() as file:
-        if output in (Output.TABLE, Output.WIDE):
-            wide = output is Output.WIDE
-            write_explanation(replace(found, verbose=verbose or wide), file, wide=wide)
+        if output in (ExplainFormat.TABLE, ExplainFormat.WIDE):
+            wide = output is ExplainFormat.WIDE
+            write_explanation(replace(explanation, verbose=verbose or wide), file, wide=wide)
         else:
-            render(found, Form(output), file)
-    if found.stop is not None:
+            render(explanation, Form(output), file)
+    if explanation.stop is not None:
         raise typer.Exit(EXIT_STOPPED)
 
 
@@ -138,8 +138,8 @@ def code_meaning(target: str) -> str:
     code = target.upper()
     if code not in CODES:
         raise UsageError(f"there is no check {code}; docs/check.md lists all")
-    found = CODES[code]
-    text = f"{code}: {found.title}\n{found.meaning}\nwhat to do: {found.advice}\nsee: {link(code)}\n"
+    definition = CODES[code]
+    text = f"{code}: {definition.title}\n{definition.meaning}\nwhat to do: {definition.advice}\nsee: {link(code)}\n"
     return text.replace("`", "")
 
 
@@ -157,15 +157,15 @@ def _meaning(reason: str) -> str:
     return f"{reason}: {text.meaning}\nwhat to do: {text.advice}\n".replace("`", "")
 
 
-def _from_files(target: Target, filenames: Sequence[str], asked: Asked, namespace: str) -> Explanation:
-    from webhook.cli.files import surroundings  # noqa: PLC0415 - as above
+def _from_files(target: Target, filenames: Sequence[str], flags: PlacementFlags, namespace: str) -> Explanation:
+    from webhook.cli.files import manifest_context  # noqa: PLC0415 - as above
     from webhook.files.manifests import read_manifests  # noqa: PLC0415 - as above
     from webhook.report.explain.explanation import explain_manifest  # noqa: PLC0415 - as above
 
     manifests = read_manifests(filenames, namespace)
-    around = surroundings(manifests, asked)
+    around = manifest_context(manifests, flags)
     release_namespace = around.release_namespace
-    found = explain_manifest(
+    explanation = explain_manifest(
         manifests,
         around.configuration,
         release_namespace,
@@ -175,15 +175,15 @@ def _from_files(target: Target, filenames: Sequence[str], asked: Asked, namespac
         datetime.now(UTC),
         around.namespaces,
     )
-    if found is None:
+    if explanation is None:
         where = "" if target.kind == "Namespace" else f" in namespace {namespace}"
         raise UsageError(f"the files do not contain {target.kind} {target.name}{where}: check -f and -n")
-    return found
+    return explanation
 
 
-def _other(reader: Reader, installed: Installed, target: Target, namespace: str) -> Explanation | None:
+def _other(reader: Reader, installed: InstalledRelease, target: Target, namespace: str) -> Explanation | None:
     """Return the explanation of a copy, or for a kind that the product does not handle; None for other kinds."""
-    from webhook.inspect.scene import explain_secret  # noqa: PLC0415 - as above
+    from webhook.inspect.explain_input import explain_secret  # noqa: PLC0415 - as above
     from webhook.report.explain.explanation import explain_other  # noqa: PLC0415 - as above
 
     if target.kind.lower() in ("secret", "secrets"):

@@ -11,7 +11,7 @@ from webhook.cli.cluster import reading, usual_namespace
 from webhook.cli.printing import standard_output, tell
 from webhook.cli.progress import progress
 from webhook.cli.render import Form, write_document, write_names
-from webhook.cli.verdict import Output, write_explanation, write_verdict
+from webhook.cli.verdict import ExplainFormat, write_explanation, write_verdict
 from webhook.errors import UsageError
 from webhook.inspect.release import find_release
 from webhook.inspect.selection import Selection, explain_selection
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
-    from webhook.inspect.release import Wanted
-    from webhook.report.explain.selected import Selected
+    from webhook.inspect.release import ReleaseQuery
+    from webhook.report.explain.selected import Explanations
 
 
-class Asked(msgspec.Struct, frozen=True):
+class SelectionFlags(msgspec.Struct, frozen=True):
     """The kind and the flags that choose its objects."""
 
     kind: str
@@ -42,27 +42,33 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 def explain_several(
-    asked: Asked, whose: Wanted, kubeconfig: Path | None, context: str, output: Output, *, verbose: bool
+    flags: SelectionFlags,
+    release_query: ReleaseQuery,
+    kubeconfig: Path | None,
+    context: str,
+    output: ExplainFormat,
+    *,
+    verbose: bool,
 ) -> bool:
     """Print the explanation of each object; return True if one of them needs attention."""
-    selection = Selection(asked.kind, asked.namespace_in(kubeconfig, context), asked.selector)
-    with progress() as seen, reading(kubeconfig, context, seen) as reader:
-        found = explain_selection(reader, find_release(reader, whose), selection)
+    selection = Selection(flags.kind, flags.namespace_in(kubeconfig, context), flags.selector)
+    with progress() as on_page, reading(kubeconfig, context, on_page) as reader:
+        report = explain_selection(reader, find_release(reader, release_query), selection)
     with standard_output() as file:
-        _write(found, output, file, verbose=verbose)
-    tell(found.summary())
-    return bool(found.needing_attention)
+        _write(report, output, file, verbose=verbose)
+    tell(report.summary())
+    return bool(report.needing_attention)
 
 
-def _write(found: Selected, output: Output, file: TextIO, *, verbose: bool) -> None:
-    if output in (Output.JSON, Output.YAML):
-        write_document(found.document(), Form(output), file)
-    elif output is Output.NAME:
-        write_names((each.title for each in found.needing_attention), file)
-    elif verbose or output is Output.WIDE:
-        for at, each in enumerate(found.explanations):
+def _write(report: Explanations, output: ExplainFormat, file: TextIO, *, verbose: bool) -> None:
+    if output in (ExplainFormat.JSON, ExplainFormat.YAML):
+        write_document(report.document(), Form(output), file)
+    elif output is ExplainFormat.NAME:
+        write_names((explanation.title for explanation in report.needing_attention), file)
+    elif verbose or output is ExplainFormat.WIDE:
+        for at, explanation in enumerate(report.explanations):
             file.write("\n" if at else "")
-            write_explanation(replace(each, verbose=True), file, wide=output is Output.WIDE)
+            write_explanation(replace(explanation, verbose=True), file, wide=output is ExplainFormat.WIDE)
     else:
-        for each in found.explanations:
-            write_verdict(each, file)
+        for explanation in report.explanations:
+            write_verdict(explanation, file)

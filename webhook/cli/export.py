@@ -28,7 +28,7 @@ _GUARDS_OF_RELEASE = (
 )
 
 
-class Target(StrEnum):
+class ExportFormat(StrEnum):
     """The formats of an export."""
 
     MUTATING_ADMISSION_POLICY = "mutating-admission-policy"
@@ -36,7 +36,7 @@ class Target(StrEnum):
 
 
 def export(
-    target: Annotated[Target, typer.Argument(metavar="TARGET", help="The kind of policies to write.")],
+    target: Annotated[ExportFormat, typer.Argument(metavar="TARGET", help="The kind of policies to write.")],
     config: Annotated[
         Path | None,
         typer.Option(
@@ -77,7 +77,7 @@ def export(
     pullsecrets export mutating-admission-policy --static --config configuration.yaml --release-namespace psw
     pullsecrets export validating-admission-policy --static -f release.yaml
     """  # noqa: D301 - \b is for the help text
-    if target is Target.VALIDATING_ADMISSION_POLICY:
+    if target is ExportFormat.VALIDATING_ADMISSION_POLICY:
         if not static:
             raise UsageError(f"the chart itself installs the guard policies: {target} needs --static")
         _write(*_guards(filename or []))

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from webhook.cli.cluster import load, reading, wanted
+from webhook.cli.cluster import load, reading, release_query_of
 from webhook.cli.printing import tell
 from webhook.errors import UsageError
 from webhook.inspect.namespaces import find_namespace
 from webhook.inspect.release import find_release
 from webhook.report.explain.registration import NAME_LABEL
-from webhook.report.preview.world import unknown_namespaces
+from webhook.report.preview.cluster_view import unknown_namespaces
 from webhook.rules.names import problem_of_label_key, problem_of_label_value, problem_of_namespace
 from webhook.rules.objects import Namespace
 from webhook.rules.text import listed
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _ADVICE = "add its Namespace to the files, or give its labels with --assume-label KEY=VALUE"
 
 
-class Asked(msgspec.Struct, frozen=True):
+class PlacementFlags(msgspec.Struct, frozen=True):
     """The flags that locate the configuration and the labels of namespaces."""
 
     config: Path | ChartValues | None
@@ -48,7 +48,7 @@ class Asked(msgspec.Struct, frozen=True):
         return self.kubeconfig is not None or bool(self.context)
 
 
-class Surroundings(msgspec.Struct, frozen=True):
+class ManifestContext(msgspec.Struct, frozen=True):
     """The context that decides about the manifests."""
 
     configuration: Configuration
@@ -56,41 +56,41 @@ class Surroundings(msgspec.Struct, frozen=True):
     namespaces: Mapping[str, Namespace] = msgspec.field(default_factory=dict)
 
 
-def surroundings(manifests: Sequence[Manifest], asked: Asked) -> Surroundings:
+def manifest_context(manifests: Sequence[Manifest], flags: PlacementFlags) -> ManifestContext:
     """Return the context of ``manifests``, and report the origin of labels on standard error.
 
     Raises:
         UsageError: the configuration is unavailable, or the cluster that a flag names does not answer.
     """
-    assumed = _labels(asked.assumed)
-    if asked.config is None:
-        return _of_release(manifests, asked, assumed)
-    configuration = load(asked.config, asked.release_namespace)
+    assumed = _labels(flags.assumed)
+    if flags.config is None:
+        return _of_release(manifests, flags, assumed)
+    configuration = load(flags.config, flags.release_namespace)
     names = unknown_namespaces(manifests, configuration)
     if assumed:
-        return Surroundings(configuration, asked.release_namespace, _assume(names, assumed))
-    return Surroundings(configuration, asked.release_namespace, _look(names, asked))
+        return ManifestContext(configuration, flags.release_namespace, _assume(names, assumed))
+    return ManifestContext(configuration, flags.release_namespace, _namespaces_from_cluster(names, flags))
 
 
-def _of_release(manifests: Sequence[Manifest], asked: Asked, assumed: Mapping[str, str]) -> Surroundings:
+def _of_release(manifests: Sequence[Manifest], flags: PlacementFlags, assumed: Mapping[str, str]) -> ManifestContext:
     try:
-        with reading(asked.kubeconfig, asked.context) as reader:
-            installed = find_release(reader, wanted(None, asked.release_namespace, asked.release))
+        with reading(flags.kubeconfig, flags.context) as reader:
+            installed = find_release(reader, release_query_of(None, flags.release_namespace, flags.release))
             names = unknown_namespaces(manifests, installed.configuration)
-            found = _assume(names, assumed) if assumed else _read(reader, names)
+            namespaces = _assume(names, assumed) if assumed else _read(reader, names)
     except UsageError as error:
         raise UsageError(f"without --config the configuration is read from the cluster, but {error}") from None
-    return Surroundings(installed.configuration, installed.release.namespace, found)
+    return ManifestContext(installed.configuration, installed.release.namespace, namespaces)
 
 
-def _look(names: Sequence[str], asked: Asked) -> Mapping[str, Namespace]:
+def _namespaces_from_cluster(names: Sequence[str], flags: PlacementFlags) -> Mapping[str, Namespace]:
     if not names:
         return {}
     try:
-        with reading(asked.kubeconfig, asked.context) as reader:
+        with reading(flags.kubeconfig, flags.context) as reader:
             return _read(reader, names)
     except UsageError as error:
-        if asked.names_a_cluster:
+        if flags.names_a_cluster:
             raise
         for name in names:
             tell(f"note: namespace {name} is undecided without its labels: {_ADVICE}")
@@ -99,21 +99,21 @@ def _look(names: Sequence[str], asked: Asked) -> Mapping[str, Namespace]:
 
 
 def _read(reader: Reader, names: Iterable[str]) -> Mapping[str, Namespace]:
-    found: dict[str, Namespace] = {}
+    namespaces: dict[str, Namespace] = {}
     for name in names:
         if (problem := problem_of_namespace(name)) is not None:
             tell(f'note: namespace "{name}" {problem}: correct it in the files')
             continue
-        namespace, known = find_namespace(reader, name)
+        namespace, is_known = find_namespace(reader, name)
         if namespace is not None:
-            found[name] = namespace
+            namespaces[name] = namespace
         else:
-            why = "does not exist in the cluster" if known else "cannot be read in the cluster with your rights"
-            tell(f"note: namespace {name} {why}, so it is undecided: {_ADVICE}")
-    if found:
-        which = f"namespace{'' if len(found) == 1 else 's'} {listed(sorted(found))}"
+            cause = "does not exist in the cluster" if is_known else "cannot be read in the cluster with your rights"
+            tell(f"note: namespace {name} {cause}, so it is undecided: {_ADVICE}")
+    if namespaces:
+        which = f"namespace{'' if len(namespaces) == 1 else 's'} {listed(sorted(namespaces))}"
         tell(f"note: labels of {which} were read from the cluster {reader.client.host}")
-    return found
+    return namespaces
 
 
 def _assume(names: Iterable[str], labels: Mapping[str, str]) -> Mapping[str, Namespace]:
@@ -126,9 +126,10 @@ def _labels(texts: Iterable[str]) -> dict[str, str]:
         key, separator, value = text.partition("=")
         problem = problem_of_label_key(key) or problem_of_label_value(value)
         if not separator or problem is not None:
-            why = f": {key if problem_of_label_key(key) else value} {problem}" if separator else ""
+            detail = f": {key if problem_of_label_key(key) else value} {problem}" if separator else ""
             raise UsageError(
-                f"--assume-label {text} is not KEY=VALUE{why}: write --assume-label pullsecrets.webhook/inject=enabled"
+                f"--assume-label {text} is not KEY=VALUE{detail}: "
+                "write --assume-label pullsecrets.webhook/inject=enabled"
             )
         labels[key] = value
     return labels

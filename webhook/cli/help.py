@@ -71,7 +71,11 @@ def help_of(
     pullsecrets help explain
     """  # noqa: D301 - \b is for the help text
     top: Any = context.parent
-    found = top.command.get_command(top, command) if command else top.command
-    if found is None:
+    chosen_command = top.command.get_command(top, command) if command else top.command
+    if chosen_command is None:
         raise UsageError(f"there is no command {command}; list them: pullsecrets help")
-    typer.echo(found.get_help(top if found is top.command else context.__class__(found, parent=top, info_name=command)))
+    typer.echo(
+        chosen_command.get_help(
+            top if chosen_command is top.command else context.__class__(chosen_command, parent=top, info_name=command)
+        )
+    )

@@ -32,23 +32,23 @@ def parse_duration(text: str, flag: str) -> timedelta:
 
 def parse_lifetimes(authority: str, leaf: str, settling: str) -> Lifetimes:
     """Return the three lifetimes of the flags. Raises UsageError if they do not fit together."""
-    found = Lifetimes(
+    lifetimes = Lifetimes(
         parse_duration(authority, "--ca-lifetime"),
         parse_duration(leaf, "--tls-lifetime"),
         parse_duration(settling, "--ca-settle"),
     )
-    if found.leaf > found.authority:
+    if lifetimes.leaf > lifetimes.authority:
         raise UsageError(
             f"--tls-lifetime {leaf} is longer than --ca-lifetime {authority}, but a certificate cannot outlive its CA: "
             f"give --tls-lifetime {authority} or less"
         )
-    if found.leaf < SHORTEST:
+    if lifetimes.leaf < SHORTEST:
         raise UsageError(f"--tls-lifetime {leaf} is too short to renew in time: give at least {SHORTEST.seconds}s")
-    if found.authority > LONGEST:
+    if lifetimes.authority > LONGEST:
         raise UsageError(f"--ca-lifetime {authority} is too long: give at most {LONGEST.days}d")
-    if found.settling * SETTLING_SHARE > found.leaf:
+    if lifetimes.settling * SETTLING_SHARE > lifetimes.leaf:
         raise UsageError(
             f"--ca-settle {settling} is more than a quarter of --tls-lifetime {leaf}: "
             "the certificate in service could expire while a new authority settles; give a shorter --ca-settle"
         )
-    return found
+    return lifetimes

@@ -17,18 +17,20 @@ if TYPE_CHECKING:
 def write_paragraphs(paragraphs: Iterable[Paragraph], file: TextIO) -> None:
     """Write ``paragraphs``. A word that is longer than the terminal is wide is not folded, so that it can be copied."""
     if not file.isatty():
-        file.writelines(f"{' ' * each.indent}{_text(each)}".rstrip() + "\n" for each in paragraphs)
+        file.writelines(f"{' ' * paragraph.indent}{_text(paragraph)}".rstrip() + "\n" for paragraph in paragraphs)
         return
     from rich.console import Console  # noqa: PLC0415 - slow to import, and only needed on a terminal
     from rich.text import Text  # noqa: PLC0415 - as above
 
     console = Console(file=file)
-    for each in paragraphs:
-        hanging = each.indent + (len(each.mark) + 1 if each.mark else 0)
-        end = " \\" if each.is_command else ""
-        lines = folded(_text(each), console.width - len(end), " " * each.indent, " " * hanging)
+    for paragraph in paragraphs:
+        hanging = paragraph.indent + (len(paragraph.mark) + 1 if paragraph.mark else 0)
+        end = " \\" if paragraph.is_command else ""
+        lines = folded(_text(paragraph), console.width - len(end), " " * paragraph.indent, " " * hanging)
         text = Text(f"{end}\n".join(lines))
-        text.stylize(each.colour, each.indent, each.indent + len(each.mark) if each.mark else len(text))
+        text.stylize(
+            paragraph.colour, paragraph.indent, paragraph.indent + len(paragraph.mark) if paragraph.mark else len(text)
+        )
         console.print(text, soft_wrap=True)
 
 

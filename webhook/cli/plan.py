@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TextIO
 
-    from webhook.cli.files import Asked as AskedOfFiles
+    from webhook.cli.files import PlacementFlags as AskedOfFiles
     from webhook.report.preview.manifest import Manifest
     from webhook.report.preview.preview import Preview
     from webhook.report.rotation_forecast import RotationForecast
@@ -32,7 +32,7 @@ EXIT_PROBLEM = 2
 EXIT_UNDECIDED = 4
 
 
-class Output(StrEnum):
+class PlanFormat(StrEnum):
     """The formats of ``--output``."""
 
     TABLE = "table"
@@ -74,14 +74,14 @@ def plan(  # noqa: PLR0913 - one parameter is one flag
     release_namespace: options.ReleaseNamespace = "",
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every row, also if there are many.")] = False,
     output: Annotated[
-        Output,
+        PlanFormat,
         typer.Option(
             "--output",
             "-o",
             envvar="PULLSECRETS_OUTPUT",
             help="The output format; wide has every row and more columns, name lists the objects to change.",
         ),
-    ] = Output.TABLE,
+    ] = PlanFormat.TABLE,
 ) -> None:
     """Show changes to a cluster or to manifests, with reasons.
 
@@ -107,32 +107,30 @@ def plan(  # noqa: PLR0913 - one parameter is one flag
     if filename:
         if any((all_namespaces, selector, label, unlabel)):
             raise UsageError("-f reads files; -A, -l, --label and --unlabel need a cluster: give one or the other")
-        from webhook.cli.files import Asked as AskedOfFiles  # noqa: PLC0415 - --help is quick without what decides
+        from webhook.cli.files import PlacementFlags as AskedOfFiles  # noqa: PLC0415 - --help is quick without what decides
 
-        asked_of_files = AskedOfFiles(
-            configuration, kubeconfig, context, release_namespace, release, assume_label or ()
-        )
-        result = _of_files(filename, asked_of_files, namespace or "default", output)
+        file_flags = AskedOfFiles(configuration, kubeconfig, context, release_namespace, release, assume_label or ())
+        result = _of_files(filename, file_flags, namespace or "default", output)
     else:
         if assume_label:
             raise UsageError("--assume-label needs manifests: give them with -f, or use --label ns/NAME")
-        from webhook.cli.plan_live import Asked, of_cluster  # noqa: PLC0415 - --help is quick without what decides
+        from webhook.cli.plan_live import ScopeFlags, of_cluster  # noqa: PLC0415 - --help is quick without what decides
 
-        if output is Output.MANIFESTS:
+        if output is PlanFormat.MANIFESTS:
             raise UsageError("-o manifests prints the files of -f: give files, or another --output")
-        asked = Asked(namespace, all_namespaces, selector, tuple(label or ()), tuple(unlabel or ()))
-        result = of_cluster(asked, configuration, kubeconfig, context, release_namespace, release)
+        flags = ScopeFlags(namespace, all_namespaces, selector, tuple(label or ()), tuple(unlabel or ()))
+        result = of_cluster(flags, configuration, kubeconfig, context, release_namespace, release)
     _show(result, output, verbose=verbose)
     if code := _exit_code(result, of_files=bool(filename)):
         raise typer.Exit(code)
 
 
-def _show_rotation(result: RotationForecast, output: Output) -> None:
+def _show_rotation(result: RotationForecast, output: PlanFormat) -> None:
     """Print the prediction; without copies there is nothing to change."""
-    if output not in (Output.TABLE, Output.JSON, Output.YAML):
+    if output not in (PlanFormat.TABLE, PlanFormat.JSON, PlanFormat.YAML):
         raise UsageError(f"--rotate has no objects for -o {output}: give -o json, -o yaml or no --output")
     with standard_output() as file:
-        if output is Output.TABLE:
+        if output is PlanFormat.TABLE:
             write_paragraphs(result.paragraphs(), file)
         else:
             write_document(result.document(), Form(output), file)
@@ -149,28 +147,28 @@ def _exit_code(result: Preview, *, of_files: bool) -> int:
     return EXIT_CHANGES if result.has_changes else 0
 
 
-def _of_files(filenames: Sequence[str], asked: AskedOfFiles, default_namespace: str, output: Output) -> Preview:
-    from webhook.cli.files import surroundings  # noqa: PLC0415 - as above
+def _of_files(filenames: Sequence[str], flags: AskedOfFiles, default_namespace: str, output: PlanFormat) -> Preview:
+    from webhook.cli.files import manifest_context  # noqa: PLC0415 - as above
     from webhook.files.manifests import read_manifests  # noqa: PLC0415 - as above
     from webhook.report.preview.preview import preview  # noqa: PLC0415 - as above
 
     manifests = read_manifests(filenames, default_namespace)
-    around = surroundings(manifests, asked)
+    around = manifest_context(manifests, flags)
     _tell(manifests, output)
     return preview(manifests, around.configuration, around.release_namespace, datetime.now(UTC), around.namespaces)
 
 
-def _show(result: Preview, output: Output, *, verbose: bool) -> None:
+def _show(result: Preview, output: PlanFormat, *, verbose: bool) -> None:
     from webhook.files.yaml import dump  # noqa: PLC0415 - as above
 
     with standard_output() as file:
-        if output is Output.MANIFESTS:
+        if output is PlanFormat.MANIFESTS:
             dump((manifest.body for manifest in result.patched if not manifest.is_core("Secret")), file)
-        elif output is Output.WIDE:
+        elif output is PlanFormat.WIDE:
             render_wide(result, file)
-        elif output is Output.NAME:
+        elif output is PlanFormat.NAME:
             write_names(result.titles(), file)
-        elif output is Output.TABLE and result.namespaces:
+        elif output is PlanFormat.TABLE and result.namespaces:
             _write_overview(result, file, verbose=verbose)
         else:
             render(result, Form(output), file)
@@ -192,7 +190,7 @@ def _write_overview(result: Preview, file: TextIO, *, verbose: bool) -> None:
         file.write(f"{len(result.rows):,} rows are not shown (-v lists them)\n")
 
 
-def _tell(manifests: Sequence[Manifest], output: Output) -> None:
+def _tell(manifests: Sequence[Manifest], output: PlanFormat) -> None:
     """Warn on standard error about repeated objects and omitted Secrets."""
     from webhook.files.manifests import repeated  # noqa: PLC0415 - as above
 
@@ -202,5 +200,5 @@ def _tell(manifests: Sequence[Manifest], output: Output) -> None:
             f" {before.origin}, and {manifest.origin}"
         )
     secrets = sum(manifest.is_core("Secret") for manifest in manifests)
-    if output is Output.MANIFESTS and secrets:
+    if output is PlanFormat.MANIFESTS and secrets:
         tell(f"# {counted(secrets, 'Secret')} left out, because credentials are not printed")

@@ -92,8 +92,8 @@ def write_document(document: object, form: Form, file: TextIO) -> None:
     file.write(f"{ascii_json(json.dumps(document, indent=2))}\n")
 
 
-def _write_table(columns: tuple[str, ...], found: Iterable[Line], file: TextIO) -> None:
-    lines = [Line(tuple(map(escaped, cells)), colour) for cells, colour in found]
+def _write_table(columns: tuple[str, ...], rows: Iterable[Line], file: TextIO) -> None:
+    lines = [Line(tuple(map(escaped, cells)), colour) for cells, colour in rows]
     if not lines:
         return
     table = _Table(columns, lines)

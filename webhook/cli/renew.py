@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from webhook.cli import options
-from webhook.cli.cluster import reading, wanted
+from webhook.cli.cluster import reading, release_query_of
 from webhook.errors import UsageError
 
 
@@ -31,8 +31,8 @@ def renew(
     from webhook.rules.text import listed  # noqa: PLC0415 - as above
 
     with reading(kubeconfig, context) as reader:
-        installed = find_release(reader, wanted(None, release_namespace, release))
-        renewing = {each.name: each for each in installed.configuration.renewing}
+        installed = find_release(reader, release_query_of(None, release_namespace, release))
+        renewing = {renewing_source.name: renewing_source for renewing_source in installed.configuration.renewing}
         copies = [
             entry.name
             for entry in installed.configuration.pull_secrets
@@ -45,8 +45,8 @@ def renew(
                 f"kubectl delete secret {copies[0]} --namespace NAMESPACE"
             )
         if source not in renewing:
-            known = f"its sources that do are {listed(sorted(renewing))}" if renewing else "it has no source that does"
-            raise UsageError(f"release {installed.release.name} has no source {source} that renews itself: {known}")
+            hint = f"its sources that do are {listed(sorted(renewing))}" if renewing else "it has no source that does"
+            raise UsageError(f"release {installed.release.name} has no source {source} that renews itself: {hint}")
         secret = renewing[source].secret
         request_renewal(reader.client, installed.release.namespace, secret)
     namespace = installed.release.namespace

@@ -21,7 +21,7 @@ _KINDS = {
 
 def report_page(title: str, report: ObjectReport) -> str:
     """Return the page of a report: its summary, and the lines of its wider table with failures first."""
-    from webhook.ops.html import Verdict, render  # noqa: PLC0415 - loads Jinja2
+    from webhook.ops.html import Banner, render  # noqa: PLC0415 - loads Jinja2
 
     order = list(reversed(Severity))
     lines = sorted(report.wide_lines(), key=lambda line: order.index(Severity(line.colour)))
@@ -30,7 +30,7 @@ def report_page(title: str, report: ObjectReport) -> str:
     return render(
         "report",
         title=title,
-        verdict=Verdict(kind, headline, detail),
+        verdict=Banner(kind, headline, detail),
         columns=[name.capitalize() for name in report.wide_columns],
         rows=[(_KINDS[Severity(line.colour)], line.cells) for line in lines],
         result=report.wide_columns.index(RESULT),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from webhook.cli import options
-from webhook.cli.cluster import reading, registries_with, wanted
+from webhook.cli.cluster import reading, registries_with, release_query_of
 from webhook.cli.render import ObjectForm, print_objects
 from webhook.cli.report_page import report_page
 from webhook.cli.usage import OneNamespace, refuse_both
@@ -17,9 +17,9 @@ from webhook.errors import UsageError
 
 if TYPE_CHECKING:
     from webhook.inspect.reader import Reader
-    from webhook.inspect.release import Installed
+    from webhook.inspect.release import InstalledRelease
     from webhook.registries.login import Registries
-    from webhook.report.revocation import Revocation, Revoked
+    from webhook.report.revocation import Revocation, RevokedCredential
 
 EXIT_FAILS = 1
 EXIT_UNDECIDED = 4
@@ -85,33 +85,41 @@ def revoke(  # noqa: PLR0913 - one parameter is one flag
     from webhook.inspect.release import find_release  # noqa: PLC0415 - as above
 
     registries = registries_with(registry_ca_file) if ask_registry else None
-    with progress() as seen, reading(kubeconfig, context, seen) as reader:
-        installed = find_release(reader, wanted(None, release_namespace, release, namespace))
+    with progress() as on_page, reading(kubeconfig, context, on_page) as reader:
+        installed = find_release(reader, release_query_of(None, release_namespace, release, namespace))
         revoked = _revoked(reader, installed, source, from_file, previous=previous)
-        found = _predict(reader, installed, revoked, registries, (namespace, selector))
-    print_objects(found, output, lambda: report_page(f"Without the credential of {source}", found))
-    if found.fails:
+        report = _predict(reader, installed, revoked, registries, (namespace, selector))
+    print_objects(report, output, lambda: report_page(f"Without the credential of {source}", report))
+    if report.fails:
         raise typer.Exit(EXIT_FAILS)
-    if found.is_undecided:
+    if report.is_undecided:
         raise typer.Exit(EXIT_UNDECIDED)
 
 
-def _revoked(reader: Reader, installed: Installed, name: str, file: Path | None, *, previous: bool) -> Revoked:
+def _revoked(
+    reader: Reader, installed: InstalledRelease, name: str, file: Path | None, *, previous: bool
+) -> RevokedCredential:
     from webhook.inspect import credentials  # noqa: PLC0415 - as above
-    from webhook.report.revocation import Revoked  # noqa: PLC0415 - as above
+    from webhook.report.revocation import RevokedCredential  # noqa: PLC0415 - as above
 
-    credentials.entries_named(installed, name)
+    credentials.find_entries(installed, name)
     if file is not None:
         content = credentials.file_content(options.read_small(file), file)
-        return Revoked(f"the credential in {file}", content)
+        return RevokedCredential(f"the credential in {file}", content)
     if previous:
-        return Revoked(f"the previous credential of {name}", credentials.previous_content(reader, installed, name))
-    source = credentials.source_named(installed, name)
-    return Revoked(f"the credential of {name}", credentials.present_content(reader, installed, source))
+        return RevokedCredential(
+            f"the previous credential of {name}", credentials.previous_content(reader, installed, name)
+        )
+    source = credentials.find_source(installed, name)
+    return RevokedCredential(f"the credential of {name}", credentials.present_content(reader, installed, source))
 
 
 def _predict(
-    reader: Reader, installed: Installed, revoked: Revoked, registries: Registries | None, where: tuple[str, str]
+    reader: Reader,
+    installed: InstalledRelease,
+    revoked: RevokedCredential,
+    registries: Registries | None,
+    where: tuple[str, str],
 ) -> Revocation:
     from webhook.inspect.credentials import ask, read_owners  # noqa: PLC0415 - as above
     from webhook.inspect.usage import read_pod_groups  # noqa: PLC0415 - as above

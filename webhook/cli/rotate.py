@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from webhook.cli import options
-from webhook.cli.cluster import reading, wanted
+from webhook.cli.cluster import reading, release_query_of
 from webhook.cli.lifetimes import parse_duration
 from webhook.cli.printing import standard_output, tell
 from webhook.errors import UsageError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from webhook.inspect.reader import Reader
-    from webhook.inspect.release import Installed
+    from webhook.inspect.release import InstalledRelease
     from webhook.inspect.rotation import Rotation
     from webhook.rules.state_document import StoredRollout
 
@@ -82,7 +82,7 @@ def rotate(  # noqa: PLR0913 - one parameter is one flag
     with reading(kubeconfig, context) as reader:
         from webhook.inspect.release import find_release  # noqa: PLC0415 - --help is quick without it
 
-        installed = find_release(reader, wanted(None, release_namespace, release))
+        installed = find_release(reader, release_query_of(None, release_namespace, release))
         rotation = _rotation(reader, installed, name)
         before = rotation.read()
         _act(rotation, before, promote=promote, abort=abort, file=from_file, source=source)
@@ -100,7 +100,7 @@ def rotate(  # noqa: PLR0913 - one parameter is one flag
         raise typer.Exit(code)
 
 
-def _rotation(reader: Reader, installed: Installed, name: str) -> Rotation:
+def _rotation(reader: Reader, installed: InstalledRelease, name: str) -> Rotation:
     from webhook.inspect.rotation import Rotation, entry_to_rotate  # noqa: PLC0415 - as above
 
     entry = entry_to_rotate(installed, name)
@@ -174,8 +174,8 @@ def _line(stored: StoredRollout) -> str:
     from webhook.report.rollout import describe_rollout  # noqa: PLC0415 - as above
     from webhook.rules.text import escaped  # noqa: PLC0415 - as above
 
-    told = describe_rollout(stored.rollout, stored.progress)
-    return escaped(f"{stored.rollout.stage}: {told}" if told else stored.rollout.stage)
+    text = describe_rollout(stored.rollout, stored.progress)
+    return escaped(f"{stored.rollout.stage}: {text}" if text else stored.rollout.stage)
 
 
 def _conclude(rotation: Rotation, stored: StoredRollout | None, shown: str, output: TextIO, *, follows: bool) -> int:

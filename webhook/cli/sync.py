@@ -192,11 +192,11 @@ def sync(  # noqa: PLR0913 - one parameter is one flag
     from webhook.ops.logs import configure  # noqa: PLC0415 - as above; before any other import of structlog
     from webhook.rules.ownership import Release  # noqa: PLC0415 - as above
     from webhook.sync.process import run  # noqa: PLC0415 - --help is quick without it
-    from webhook.sync.settings import Settings  # noqa: PLC0415 - as above
+    from webhook.sync.settings import SyncSettings  # noqa: PLC0415 - as above
 
     configure(log_format, log_level)
     run(
-        Settings(
+        SyncSettings(
             config=config,
             kubeconfig=kubeconfig,
             release=Release(release, namespace),

@@ -53,10 +53,10 @@ class Target(msgspec.Struct, frozen=True):
 def complete_target(incomplete: str) -> list[str]:
     """Return completions of a target; for reasons, their ids."""
     if not incomplete.startswith("reason/"):
-        return [each for each in ("pod/", "sa/", "ns/", "reason/") if each.startswith(incomplete)]
+        return [prefix for prefix in ("pod/", "sa/", "ns/", "reason/") if prefix.startswith(incomplete)]
     from webhook.report.reasons import CATALOG  # noqa: PLC0415 - loaded only for completion
 
-    return [found for reason in CATALOG if (found := f"reason/{reason}").startswith(incomplete)]
+    return [completion for reason in CATALOG if (completion := f"reason/{reason}").startswith(incomplete)]
 
 
 def parse_target(text: str, forms: str = "pod/NAME, deploy/NAME, sa/NAME, ns/NAME or reason/ID") -> Target:
@@ -68,16 +68,16 @@ def parse_target(text: str, forms: str = "pod/NAME, deploy/NAME, sa/NAME, ns/NAM
     return Target(_KINDS.get(plain.lower(), kind), name)
 
 
-def kind_of_several(word: str, name: str, *, asked: bool) -> str:
+def kind_of_several(word: str, name: str, *, has_flag: bool) -> str:
     """Return the kind if ``word`` is one, and no object of it is named; empty otherwise.
 
     Raises:
-        UsageError: a flag about all objects of a kind is ``asked``, and this is not a kind.
+        UsageError: there is a flag about all objects of a kind (``has_flag``), and this is not a kind.
     """
     kind = "" if name or "/" in word else _KINDS.get(word.partition(".")[0].lower(), "")
     if kind and kind != "reason":
         return kind
-    if asked:
+    if has_flag:
         raise UsageError("-A, -l and -o name are about all objects of a kind: write the kind alone, such as pods")
     return ""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from webhook.cli import options
-from webhook.cli.cluster import chosen_configuration, reading, wanted
+from webhook.cli.cluster import chosen_configuration, reading, release_query_of
 from webhook.cli.printing import standard_output, tell
 from webhook.cli.render import Form, render
 from webhook.cli.target import parse_target
@@ -19,9 +19,9 @@ from webhook.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from webhook.cli.files import Asked
+    from webhook.cli.files import PlacementFlags
     from webhook.inspect.reader import Reader
-    from webhook.inspect.release import Installed
+    from webhook.inspect.release import InstalledRelease
     from webhook.report.coverage import Coverage
     from webhook.report.expectations import Expectation
     from webhook.report.preview.preview import Preview
@@ -62,26 +62,26 @@ def run_test(  # noqa: PLR0913 - one parameter is one flag
     configuration = chosen_configuration(config, values)
     coverage = None
     if filename:
-        if any(each.coverage is not None for each in expected):
+        if any(expectation.coverage is not None for expectation in expected):
             raise UsageError(
                 "the field coverage is about the running Pods of a cluster, and -f gives manifests: leave out -f, or "
                 "move these expectations to a file of their own"
             )
-        from webhook.cli.files import Asked  # noqa: PLC0415 - as above
+        from webhook.cli.files import PlacementFlags  # noqa: PLC0415 - as above
 
-        asked = Asked(configuration, kubeconfig, context, release_namespace, release, assume_label or ())
-        found = _of_files(filename, asked, namespace or "default")
+        flags = PlacementFlags(configuration, kubeconfig, context, release_namespace, release, assume_label or ())
+        actual = _of_files(filename, flags, namespace or "default")
     elif assume_label or namespace:
         raise UsageError("--assume-label and -n need manifests: give them with -f; expectations name their namespaces")
     else:
         from webhook.inspect.release import find_release  # noqa: PLC0415 - as above
 
         with reading(kubeconfig, context) as reader:
-            names = list(dict.fromkeys(each.namespace for each in expected))
-            installed = find_release(reader, wanted(configuration, release_namespace, release, names[0]))
-            found = _of_cluster(reader, installed, names)
+            names = list(dict.fromkeys(expectation.namespace for expectation in expected))
+            installed = find_release(reader, release_query_of(configuration, release_namespace, release, names[0]))
+            actual = _of_cluster(reader, installed, names)
             coverage = _coverage_of(reader, installed, expected)
-    report = compare(expected, found, coverage)
+    report = compare(expected, actual, coverage)
     with standard_output() as file:
         render(report, output, file)
     tell(report.summary())
@@ -95,32 +95,32 @@ def _title(text: str) -> str:
     return f"{'Secret' if is_secret else target.kind}/{target.name}"
 
 
-def _of_files(filenames: Sequence[str], asked: Asked, namespace: str) -> Preview:
-    from webhook.cli.files import surroundings  # noqa: PLC0415 - as above
+def _of_files(filenames: Sequence[str], flags: PlacementFlags, namespace: str) -> Preview:
+    from webhook.cli.files import manifest_context  # noqa: PLC0415 - as above
     from webhook.files.manifests import read_manifests  # noqa: PLC0415 - as above
     from webhook.report.preview.preview import preview  # noqa: PLC0415 - as above
 
     manifests = read_manifests(filenames, namespace)
-    around = surroundings(manifests, asked)
+    around = manifest_context(manifests, flags)
     return preview(manifests, around.configuration, around.release_namespace, datetime.now(UTC), around.namespaces)
 
 
-def _of_cluster(reader: Reader, installed: Installed, namespaces: Sequence[str]) -> Preview:
+def _of_cluster(reader: Reader, installed: InstalledRelease, namespaces: Sequence[str]) -> Preview:
     """Return the plans of these namespaces as one."""
-    from webhook.inspect.forecast import Scope, forecast  # noqa: PLC0415 - as above
+    from webhook.inspect.forecast import NamespaceQuery, forecast  # noqa: PLC0415 - as above
     from webhook.report.preview.preview import Preview  # noqa: PLC0415 - as above
 
-    plans = [forecast(reader, installed, Scope(name), datetime.now(UTC), issues=True) for name in namespaces]
+    plans = [forecast(reader, installed, NamespaceQuery(name), datetime.now(UTC), issues=True) for name in namespaces]
     return Preview(tuple(row for plan in plans for row in plan.rows))
 
 
-def _coverage_of(reader: Reader, installed: Installed, expected: Sequence[Expectation]) -> Coverage | None:
+def _coverage_of(reader: Reader, installed: InstalledRelease, expected: Sequence[Expectation]) -> Coverage | None:
     """Return the coverage of the namespaces for which one is expected; None if that is none."""
     from webhook.inspect.workloads import read_coverage  # noqa: PLC0415 - as above
     from webhook.report.coverage import Coverage  # noqa: PLC0415 - as above
 
-    names = dict.fromkeys(each.namespace for each in expected if each.coverage is not None)
+    names = dict.fromkeys(expectation.namespace for expectation in expected if expectation.coverage is not None)
     if not names:
         return None
-    found = [read_coverage(reader, installed, name, "") for name in names]
-    return Coverage(tuple(image for each in found for image in each.images))
+    coverages = [read_coverage(reader, installed, name, "") for name in names]
+    return Coverage(tuple(image for coverage in coverages for image in coverage.images))

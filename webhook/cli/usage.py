@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from webhook.cli import options
-from webhook.cli.cluster import reading, wanted
+from webhook.cli.cluster import reading, release_query_of
 from webhook.cli.render import ObjectForm, print_objects
 from webhook.cli.report_page import report_page
 from webhook.errors import UsageError
 
 if TYPE_CHECKING:
     from webhook.inspect.reader import Reader
-    from webhook.inspect.release import Installed
+    from webhook.inspect.release import InstalledRelease
     from webhook.report.protocol import ObjectReport
 
 
@@ -69,11 +69,11 @@ def usage(  # noqa: PLR0913 - one parameter is one flag
     from webhook.cli.progress import progress  # noqa: PLC0415 - --help is quick without what looks
     from webhook.inspect.release import find_release  # noqa: PLC0415 - as above
 
-    with progress() as seen, reading(kubeconfig, context, seen) as reader:
-        installed = find_release(reader, wanted(None, release_namespace, release, namespace))
-        found = _report(reader, installed, name, namespace, selector, anonymous=anonymous)
+    with progress() as on_page, reading(kubeconfig, context, on_page) as reader:
+        installed = find_release(reader, release_query_of(None, release_namespace, release, namespace))
+        report = _report(reader, installed, name, namespace, selector, anonymous=anonymous)
     title = "Images without a credential" if anonymous else "Usage of credentials"
-    print_objects(found, output, lambda: report_page(title, found))
+    print_objects(report, output, lambda: report_page(title, report))
 
 
 def refuse_both(namespace: str, selector: str) -> None:
@@ -83,7 +83,7 @@ def refuse_both(namespace: str, selector: str) -> None:
 
 
 def _report(
-    reader: Reader, installed: Installed, name: str, namespace: str, selector: str, *, anonymous: bool
+    reader: Reader, installed: InstalledRelease, name: str, namespace: str, selector: str, *, anonymous: bool
 ) -> ObjectReport:
     from webhook.inspect.credentials import read_owners  # noqa: PLC0415 - as above
     from webhook.inspect.usage import read_pod_groups  # noqa: PLC0415 - as above
@@ -102,9 +102,9 @@ def _report(
         return credential_totals(groups, owners, configuration)
     configured = (*configuration.source_names, *(entry.name for entry in configuration.pull_secrets))
     if name not in configured and not any(name == secret.name for group in groups for secret in group.secrets):
-        known = listed(sorted(set(configured))) or "none"
+        name_list = listed(sorted(set(configured))) or "none"
         raise UsageError(
             f"{name} is not a source or a pull secret of release {installed.release.name}, and no Pod references a "
-            f"Secret with this name; the release has {known}. Next: kubectl pullsecrets usage"
+            f"Secret with this name; the release has {name_list}. Next: kubectl pullsecrets usage"
         )
     return usage_of(name, groups, owners, configuration)

@@ -20,7 +20,7 @@ NARROW = 100
 """Columns below which the gates are a list instead of a table."""
 
 
-class Output(StrEnum):
+class ExplainFormat(StrEnum):
     """The formats of ``--output`` of ``explain``."""
 
     TABLE = "table"
@@ -31,22 +31,22 @@ class Output(StrEnum):
     """The names of the objects of a kind that need attention."""
 
 
-def write_explanation(found: Explanation, file: TextIO, *, wide: bool = False) -> None:
+def write_explanation(explanation: Explanation, file: TextIO, *, wide: bool = False) -> None:
     """Write the verdict, and then the gates that are shown; ``wide`` is a table however narrow the terminal is."""
     columns = _columns(file)
-    write_verdict(found, file)
+    write_verdict(explanation, file)
     if 0 < columns < NARROW and not wide:
-        for step in found.shown:
+        for step in explanation.shown:
             for line, colour in _item(step, columns):
                 _print(line, colour, file)
-    elif found.shown:
+    elif explanation.shown:
         file.write("\n")
-        render(found, Form.TABLE, file)
+        render(explanation, Form.TABLE, file)
 
 
-def write_verdict(found: Explanation, file: TextIO) -> None:
+def write_verdict(explanation: Explanation, file: TextIO) -> None:
     """Write the verdict, its reason and the next command: folded on a terminal, otherwise as one line."""
-    for line, colour in _headline(found, _columns(file)):
+    for line, colour in _headline(explanation, _columns(file)):
         _print(line, colour, file)
 
 
@@ -55,14 +55,14 @@ def _columns(file: TextIO) -> int:
     return shutil.get_terminal_size().columns if file.isatty() else 0
 
 
-def _headline(found: Explanation, columns: int) -> Iterator[tuple[str, str]]:
-    colour = found.verdict.severity.value
+def _headline(explanation: Explanation, columns: int) -> Iterator[tuple[str, str]]:
+    colour = explanation.verdict.severity.value
     if not columns:
-        yield escaped(found.summary()), colour
+        yield escaped(explanation.summary()), colour
         return
-    yield from _folded(found.headline(), columns, "", colour)
-    if found.verdict.command:
-        yield f"Next: {escaped(found.verdict.command)}", ""
+    yield from _folded(explanation.headline(), columns, "", colour)
+    if explanation.verdict.command:
+        yield f"Next: {escaped(explanation.verdict.command)}", ""
 
 
 def _folded(text: str, columns: int, indent: str, colour: str) -> Iterator[tuple[str, str]]:

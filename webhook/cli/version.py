@@ -13,11 +13,11 @@ def version() -> None:
     \b
     pullsecrets version
     """  # noqa: D301 - \b is for the help text
-    print_version(wanted=True)
+    print_version(is_requested=True)
 
 
-def print_version(wanted: bool) -> None:
-    """Print the version and end the process, if ``wanted``."""
-    if wanted:
+def print_version(is_requested: bool) -> None:
+    """Print the version and end the process, if ``is_requested``."""
+    if is_requested:
         typer.echo(f"pullsecrets {__version__}")
         raise typer.Exit

@@ -76,16 +76,16 @@ _SOURCE_FIELDS = ("secretName", "namespaces", *KINDS)
 _NAME_PATTERN = re.compile(r"[a-z0-9.*?\[\]!-]+")
 
 
-def parse(text: str, origin: str, look: str = "") -> Configuration:
+def parse(text: str, origin: str, command: str = "") -> Configuration:
     """Return the configuration in ``text``. Raises ConfigurationInvalid with all problems.
 
-    ``origin`` names the document in the message: a file path, or something that the command ``look`` shows.
+    ``origin`` names the document in the message: a file path, or something that ``command`` shows.
     """
     problems: list[Problem] = []
     try:
         document = Node(load(text, problems), "", problems)
     except DocumentError as error:
-        todo = f"look at it: {look or look_command(origin, error.line - 3, error.line + 1)}"
+        todo = f"look at it: {command or look_command(origin, error.line - 3, error.line + 1)}"
         raise ConfigurationInvalid(origin, [Problem("", f"{error}; {todo}" if error.line else str(error))]) from None
     return _valid(document, origin)
 
@@ -128,8 +128,8 @@ def _configuration(document: Node) -> Configuration:
         excluded_patterns=tuple(filter(is_pattern, excluded)),
         # A name that now belongs to the tenants can be retired, which removes the copies from before.
         retired=_retired(fields["retired"], {entry.name for entry in pull_secrets if not entry.tenant_owned}, renewing),
-        credential_providers=tuple(each for each in renewing.all() if isinstance(each, CredentialProvider)),
-        service_account_tokens=tuple(each for each in renewing.all() if isinstance(each, ServiceAccountToken)),
+        credential_providers=tuple(source for source in renewing.all() if isinstance(source, CredentialProvider)),
+        service_account_tokens=tuple(source for source in renewing.all() if isinstance(source, ServiceAccountToken)),
         healing=_healing(fields["healing"]),
     )
 
@@ -153,10 +153,10 @@ def _excluded(node: Node, opt_in: OptIn) -> tuple[str, ...]:
 
     With the scope ``All``, a list that forgot ``kube-system`` would change the Pods that the cluster consists of.
     """
-    given = checked_items(node, _problem_of_excluded)
+    entries = checked_items(node, _problem_of_excluded)
     if node.absent or opt_in.is_everywhere:
-        return tuple(dict.fromkeys((*given, *DEFAULT_EXCLUDED_NAMESPACES)))
-    return given
+        return tuple(dict.fromkeys((*entries, *DEFAULT_EXCLUDED_NAMESPACES)))
+    return entries
 
 
 def _problem_of_excluded(text: str) -> str | None:

@@ -43,12 +43,12 @@ def read_expectations(path: Path, title_of: Callable[[str], str]) -> list[Expect
             fields[name].report(f"must be {value}, not {text}")
     if fields["expectations"].value in (None, []):
         fields["expectations"].report("is required: name at least one object")
-    found = [_expectation(entry, title_of) for entry in fields["expectations"].items()]
+    expectations = [_expectation(entry, title_of) for entry in fields["expectations"].items()]
     if problems:
         texts = [str(problem) for problem in problems[:_MOST_PROBLEMS]]
         more = [f"and {len(problems) - _MOST_PROBLEMS} more"] if len(problems) > _MOST_PROBLEMS else []
         raise UsageError(f"{path}: {'; '.join([*texts, *more])}; {PAGE}")
-    return found
+    return expectations
 
 
 def _expectation(node: Node, title_of: Callable[[str], str]) -> Expectation:
@@ -59,7 +59,7 @@ def _expectation(node: Node, title_of: Callable[[str], str]) -> Expectation:
     title = _title(fields["object"], title_of)
     kind, _, name = title.partition("/")
     namespace = fields["namespace"].text(name if kind == "Namespace" else None) or ""
-    if all(fields[each].absent for each in _VALUES):
+    if all(fields[field_name].absent for field_name in _VALUES):
         node.report(f"expects nothing: give one of {', '.join(_VALUES)}")
     copy = None if fields["copy"].absent else _one_of(fields["copy"], "state", (*COPY_STATES.values(), ABSENT))
     if copy is not None and kind != "Secret":
@@ -97,9 +97,9 @@ def _names(node: Node) -> tuple[str, ...] | None:
     return None if node.absent else tuple(item.text() or "" for item in node.items())
 
 
-def _one_of(node: Node, what: str, known: Collection[str]) -> str:
+def _one_of(node: Node, noun: str, choices: Collection[str]) -> str:
     text = node.text()
-    if text is not None and text not in known:
-        close = get_close_matches(text, known, n=1)
-        node.report(f"{text} is not a {what}, did you mean {close[0]}?" if close else f"{text} is not a {what}")
+    if text is not None and text not in choices:
+        close = get_close_matches(text, choices, n=1)
+        node.report(f"{text} is not a {noun}, did you mean {close[0]}?" if close else f"{text} is not a {noun}")
     return text or ""

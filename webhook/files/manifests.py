@@ -39,8 +39,8 @@ def read_manifests(filenames: Sequence[str], default_namespace: str = DEFAULT_NA
     """
     manifests = [manifest for origin, text in _texts(filenames) for manifest in _read(text, origin, default_namespace)]
     if not manifests:
-        where = " and ".join(_STREAM if name == STANDARD_INPUT else name for name in filenames)
-        raise UsageError(f"there is no object in {where}: name manifests with -f, or pipe them: {_PIPE}")
+        origins = " and ".join(_STREAM if name == STANDARD_INPUT else name for name in filenames)
+        raise UsageError(f"there is no object in {origins}: name manifests with -f, or pipe them: {_PIPE}")
     return manifests
 
 
@@ -97,10 +97,10 @@ def _standard_input() -> bytes:
 def _files_below(folder: Path) -> list[Path]:
     files: list[Path] = []
     # os.walk skips a folder that it cannot read, unless onerror raises.
-    for where, folders, names in os.walk(folder, onerror=_refuse_folder):
+    for parent, folders, names in os.walk(folder, onerror=_refuse_folder):
         # os.walk descends into the folders that are left in this list, in its order.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        files += [Path(where, name) for name in sorted(names) if name.endswith(SUFFIXES) and not name.startswith(".")]
+        files += [Path(parent, name) for name in sorted(names) if name.endswith(SUFFIXES) and not name.startswith(".")]
     if not files:
         raise UsageError(
             f"the folder {folder} does not contain a file that ends in {', '.join(SUFFIXES)}: name another with -f"

@@ -34,16 +34,16 @@ class Node(msgspec.Struct, frozen=True):
         """Record a problem with this value."""
         self.problems.append(Problem(self.path, message))
 
-    def fields(self, known: Sequence[str]) -> Mapping[str, Node]:
-        """Return a node for each of the ``known`` fields. Report other fields, and a value that is not a mapping."""
+    def fields(self, field_names: Sequence[str]) -> Mapping[str, Node]:
+        """Return a node for each of ``field_names``. Report other fields, and a value that is not a mapping."""
         value = self.value if isinstance(self.value, dict) else {}
         if not isinstance(self.value, dict) and not self.absent:
             self.report(f"must be a mapping, not {self._kind}")
         # A misspelled field that was ignored would silently leave its default in force.
-        for name in (name for name in value if name not in known):
-            close = get_close_matches(name, known, n=1)
+        for name in (name for name in value if name not in field_names):
+            close = get_close_matches(name, field_names, n=1)
             self._child(name, None).report(f"unknown field{f', did you mean {close[0]}?' if close else ''}")
-        return {name: self._child(name, value.get(name)) for name in known}
+        return {name: self._child(name, value.get(name)) for name in field_names}
 
     def entries(self) -> Mapping[str, Node]:
         """Return a node for each entry of a mapping with free keys."""
@@ -59,9 +59,9 @@ class Node(msgspec.Struct, frozen=True):
             self.report(f"must be a list, not {self._kind}")
         return [self._child(index, item) for index, item in enumerate(value)]
 
-    def mappings(self, known: Sequence[str]) -> Sequence[Mapping[str, Node]]:
+    def mappings(self, field_names: Sequence[str]) -> Sequence[Mapping[str, Node]]:
         """Return the fields of each item of a list of mappings. Items of other types are reported and left out."""
-        read = [(item, item.fields(known)) for item in self.items()]
+        read = [(item, item.fields(field_names)) for item in self.items()]
         for item, _ in read:
             if item.absent:
                 item.report("must be a mapping, not empty")

@@ -58,9 +58,9 @@ def read_namespace_token(fields: Mapping[str, Node]) -> NamespaceToken | None:
         token.report("stands beside credentialProvider: a source has one of them")
     if not fields["secretName"].absent:
         fields["secretName"].report("has no effect with perNamespace: each copy keeps its own token; remove it")
-    found = _token(token, "")
+    source = _token(token, "")
     return NamespaceToken(
-        found.name, found.registry, found.username, found.audience, found.service_account, found.lifetime
+        source.name, source.registry, source.username, source.audience, source.service_account, source.lifetime
     )
 
 

@@ -54,9 +54,9 @@ def _explained(error: Exception, text: str) -> tuple[int, str]:
     """Return the line of an error, and the error as a clause."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         line, column = error.problem_mark.line + 1, error.problem_mark.column + 1
-        began = 0 if error.context_mark is None else error.context_mark.line + 1
+        context_line = 0 if error.context_mark is None else error.context_mark.line + 1
         tab = "; indent with spaces, not with tabs" if _is_indented_with_tabs(text, line) else ""
-        return line, yaml_problem(error.problem or "", line, column, error.context or "", began) + tab
+        return line, yaml_problem(error.problem or "", line, column, error.context or "", context_line) + tab
     line = line_that_is_not_yaml(text)
     return line, f"it contains a character that YAML does not allow (line {line})"
 

@@ -35,7 +35,7 @@ class Deadlines(msgspec.Struct, frozen=True):
     """For the client to read its last answer, and to close its side."""
 
 
-class Limits(msgspec.Struct, frozen=True, eq=False):
+class PortLimits(msgspec.Struct, frozen=True, eq=False):
     """The limits of one port. Objects hash by identity, which is fast."""
 
     connections: int
@@ -78,12 +78,12 @@ class Limits(msgspec.Struct, frozen=True, eq=False):
         return self.unread_bytes + 2 * (self.receive_bytes + self.send_bytes)
 
 
-ADMISSION = Limits(connections=2500, applications=8, buffered_bytes=8 * MIB)
+ADMISSION = PortLimits(connections=2500, applications=8, buffered_bytes=8 * MIB)
 """An API server keeps some 25 connections. With this many, and the maximum of request bodies, a process stays within
 the 256 MiB that the chart allows.
 """
 
-METRICS = Limits(connections=128, applications=4, buffered_bytes=8 * MIB)
+METRICS = PortLimits(connections=128, applications=4, buffered_bytes=8 * MIB)
 """The kubelet, Prometheus and people need a handful of connections."""
 
 

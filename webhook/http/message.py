@@ -18,7 +18,7 @@ from webhook.http.reply import Refusal
 if TYPE_CHECKING:
     from starlette.types import Scope
 
-    from webhook.http.limits import Limits
+    from webhook.http.limits import PortLimits
     from webhook.http.reply import Header
 
 # Eight digits count up to 4 GiB, far more than any limit of a body.
@@ -179,7 +179,7 @@ class Head:
         """True after the port's service has accepted this head; it checks each head once."""
 
 
-def parse(head: bytes, limits: Limits) -> tuple[Head, int]:
+def parse(head: bytes, limits: PortLimits) -> tuple[Head, int]:
     """Return the head, without its final empty line, and the length of the body.
 
     Heads of one client differ only in their Content-Length. So that header is parsed separately and the rest is cached.
@@ -229,7 +229,7 @@ def _with_length(head: Head) -> tuple[Head, int]:
     return head, head.length or 0
 
 
-def _parse_head(text: bytes, limits: Limits) -> Head:
+def _parse_head(text: bytes, limits: PortLimits) -> Head:
     # Counted before the split, so that a head of many short lines does not make many objects.
     if text.count(b"\r\n") >= limits.headers:
         raise Refusal(431, f"{limits.headers} headers or more")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from webhook.http.counters import PortCounters
-    from webhook.http.limits import Limits
+    from webhook.http.limits import PortLimits
     from webhook.http.message import Head
     from webhook.http.reply import Refusal, Reply
 
@@ -220,7 +220,13 @@ class Port:
     """The limits, the counters and the application of one port, on the event loop that serves it."""
 
     def __init__(
-        self, name: str, limits: Limits, counters: PortCounters, app: ASGIApp, service: Service | None, capacity: int
+        self,
+        name: str,
+        limits: PortLimits,
+        counters: PortCounters,
+        app: ASGIApp,
+        service: Service | None,
+        capacity: int,
     ) -> None:
         self.limits = limits
         self.counters = counters

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from webhook.http.connection import Connection
-    from webhook.http.limits import Limits
+    from webhook.http.limits import PortLimits
     from webhook.http.port import Port
 
     ClientCheck = Callable[[Mapping[str, Any]], list[str] | None]
@@ -145,7 +145,7 @@ class ReadBuffers:
 
     __slots__ = ("encrypted", "plain")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: PortLimits) -> None:
         size = 2 * limits.receive_bytes  # of the system's buffer for a connection
         self.encrypted = memoryview(bytearray(size))
         self.plain = memoryview(bytearray(size + 2 * _RECORD))

@@ -13,7 +13,7 @@ from webhook.inspect.reader import lacking
 from webhook.inspect.secrets import read_state
 from webhook.kube.objects import decode_secret
 from webhook.kube.resources import SECRETS
-from webhook.registries.login import Access, Login
+from webhook.registries.login import AnonymousAccess, Login
 from webhook.report.pod_groups import owners_of
 from webhook.report.revocation import PullAnswer, Question
 from webhook.rules.dockerconfig import read_document
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from webhook.inspect.reader import Reader
-    from webhook.inspect.release import Installed
+    from webhook.inspect.release import InstalledRelease
     from webhook.registries.login import Registries
     from webhook.report.pod_groups import Owners
     from webhook.rules.configuration import PullSecret
@@ -37,28 +37,28 @@ if TYPE_CHECKING:
 QUESTIONS_AT_ONCE = 8
 
 
-def entries_named(installed: Installed, name: str) -> list[PullSecret]:
+def find_entries(installed: InstalledRelease, name: str) -> list[PullSecret]:
     """Return the pull secrets with this name, or with a source of this name. Raises UsageError if there are none."""
     configuration = installed.configuration
     secret = _renewing(installed).get(name, name)
-    found = [entry for entry in configuration.pull_secrets if name == entry.name or secret in entry.sources]
-    if not found:
-        known = listed(sorted({*configuration.source_names, *_renewing(installed)})) or "none"
-        raise UsageError(f"release {installed.release.name} has no source {name}: its sources are {known}")
-    return found
+    entries = [entry for entry in configuration.pull_secrets if name == entry.name or secret in entry.sources]
+    if not entries:
+        source_list = listed(sorted({*configuration.source_names, *_renewing(installed)})) or "none"
+        raise UsageError(f"release {installed.release.name} has no source {name}: its sources are {source_list}")
+    return entries
 
 
-def _renewing(installed: Installed) -> dict[str, str]:
+def _renewing(installed: InstalledRelease) -> dict[str, str]:
     return {source.name: source.secret for source in installed.configuration.renewing}
 
 
-def source_named(installed: Installed, name: str) -> str:
+def find_source(installed: InstalledRelease, name: str) -> str:
     """Return the Secret of a source, which can be named as a source, or as a pull secret that has only one.
 
     Raises:
         UsageError: there is no such source, or the pull secret has several.
     """
-    entry, secret = entries_named(installed, name)[0], _renewing(installed).get(name, name)
+    entry, secret = find_entries(installed, name)[0], _renewing(installed).get(name, name)
     if secret in installed.configuration.source_names:
         return secret
     if entry.tenant_owned:
@@ -75,7 +75,7 @@ def source_named(installed: Installed, name: str) -> str:
     )
 
 
-def read_owners(reader: Reader, installed: Installed) -> Owners:
+def read_owners(reader: Reader, installed: InstalledRelease) -> Owners:
     """Return the source of each key of the pull secrets, as far as the caller may read the sources."""
     sources = {
         name: credentials
@@ -85,25 +85,25 @@ def read_owners(reader: Reader, installed: Installed) -> Owners:
     return owners_of(installed.configuration, sources)
 
 
-def read_source_credentials(reader: Reader, installed: Installed, name: str) -> Credentials | None:
+def read_source_credentials(reader: Reader, installed: InstalledRelease, name: str) -> Credentials | None:
     """Return the credentials of a source; None if it does not exist, cannot be used, or must not be read."""
-    content, _ = reader.optional(SECRETS, name, installed.release.namespace)
+    content, _ = reader.get_if_allowed(SECRETS, name, installed.release.namespace)
     return None if content is None else read_source(decode_secret(content)).credentials
 
 
-def present_content(reader: Reader, installed: Installed, source: str) -> Mapping[str, Credential]:
+def present_content(reader: Reader, installed: InstalledRelease, source: str) -> Mapping[str, Credential]:
     """Return the credential that a source has now. Raises UsageError if it cannot be read, or used."""
-    found = read_source_credentials(reader, installed, source)
-    if found is None:
+    credentials = read_source_credentials(reader, installed, source)
+    if credentials is None:
         where = f"{installed.release.namespace}/{source}"
         raise UsageError(
             f"Secret {where} has no usable content, or you lack the right to get it: give the credential with "
             f"--from-file. Next: kubectl auth can-i get secret/{source} -n {installed.release.namespace}"
         )
-    return found
+    return credentials
 
 
-def previous_content(reader: Reader, installed: Installed, name: str) -> Mapping[str, Credential]:
+def previous_content(reader: Reader, installed: InstalledRelease, name: str) -> Mapping[str, Credential]:
     """Return what the last rotation has replaced.
 
     Raises UsageError if it is not kept, if it has replaced nothing, or if a Secret that decides it cannot be read.
@@ -117,7 +117,7 @@ def previous_content(reader: Reader, installed: Installed, name: str) -> Mapping
             f"--from-file. Next: kubectl auth can-i get secrets/{secret} -n {namespace}"
         )
     unchanged = []
-    for entry in entries_named(installed, name):
+    for entry in find_entries(installed, name):
         stored = state.rollouts.get(entry.name)
         is_complete = stored is not None and stored.rollout.stage is Stage.COMPLETE
         replaced_content = stored.kept if stored is not None and is_complete else state.last_good.get(entry.name)
@@ -151,26 +151,28 @@ def file_content(content: bytes, file: object) -> Mapping[str, Credential]:
         raise UsageError(f"--from-file {file} is not a Docker configuration in JSON")
     legacy = not any(document.named("auths"))
     try:
-        found = read_document(document, legacy=legacy, where="its content")
+        credentials = read_document(document, legacy=legacy, where="its content")
     except SourceInvalid as error:
         raise UsageError(f"--from-file {file}: {error}") from None
-    if not found:
-        raise UsageError(f"--from-file {file} has no usable credential: {found.remark}")
-    return found
+    if not credentials:
+        raise UsageError(f"--from-file {file} has no usable credential: {credentials.remark}")
+    return credentials
 
 
-def ask(registries: Registries, asked: Iterable[Question]) -> dict[Question, PullAnswer]:
+def ask(registries: Registries, questions: Iterable[Question]) -> dict[Question, PullAnswer]:
     """Return the answers of the registries to all questions."""
-    each = list(asked)
+    question_list = list(questions)
     with ThreadPoolExecutor(QUESTIONS_AT_ONCE, "pull") as pool:
-        return dict(zip(each, pool.map(lambda question: _answer(registries, question), each), strict=True))
+        return dict(
+            zip(question_list, pool.map(lambda question: _answer(registries, question), question_list), strict=True)
+        )
 
 
 _ACCESS = {
-    Access.OPEN: PullAnswer.ACCEPTED,
-    Access.PUBLIC: PullAnswer.PUBLIC,
-    Access.LOGIN: PullAnswer.REFUSED,
-    Access.UNKNOWN: PullAnswer.UNKNOWN,
+    AnonymousAccess.OPEN: PullAnswer.ACCEPTED,
+    AnonymousAccess.PUBLIC: PullAnswer.PUBLIC,
+    AnonymousAccess.LOGIN: PullAnswer.REFUSED,
+    AnonymousAccess.UNKNOWN: PullAnswer.UNKNOWN,
 }
 
 

@@ -19,7 +19,7 @@ from webhook.inspect.healing import pulled_pod, read_records
 from webhook.inspect.namespaces import list_namespaces, opt_in_labels, read_namespace
 from webhook.inspect.reader import lacking
 from webhook.inspect.rotation import entry_to_rotate
-from webhook.inspect.secrets import each_copy, read_copy, read_sources, read_state
+from webhook.inspect.secrets import iterate_copies, read_copy, read_sources, read_state
 from webhook.inspect.workloads import RUNNING
 from webhook.kube.objects import ScopedDecoder, decode_secret, to_copy
 from webhook.kube.pods import decode_pod
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from webhook.inspect.reader import Reader
-    from webhook.inspect.release import Installed
+    from webhook.inspect.release import InstalledRelease
     from webhook.kube.resources import Resource
     from webhook.report.preview.secrets import Expected, Sources
     from webhook.rules.brake import PastRemoval
@@ -69,14 +69,14 @@ class WhatIf(msgspec.Struct, frozen=True):
 
     def apply(self, namespaces: Iterable[Namespace], opt_in: OptIn) -> list[Namespace]:
         """Return the namespaces with the assumed labels; UsageError if one of them does not exist."""
-        found = [self._labelled(namespace, opt_in) for namespace in namespaces]
-        absent = sorted(self.names - {namespace.name for namespace in found})
+        labelled = [self._labelled(namespace, opt_in) for namespace in namespaces]
+        absent = sorted(self.names - {namespace.name for namespace in labelled})
         if absent:
             raise UsageError(
                 f"namespace {absent[0]} does not exist, or is not among those that are looked at; list them: "
                 "kubectl get namespaces"
             )
-        return found
+        return labelled
 
     def _labelled(self, namespace: Namespace, opt_in: OptIn) -> Namespace:
         if namespace.name not in self.names:
@@ -88,7 +88,7 @@ class WhatIf(msgspec.Struct, frozen=True):
         return replace(namespace, labels=labels)
 
 
-def forgotten(running: Configuration | None, chosen: Configuration) -> list[str]:
+def unretired_names(running: Configuration | None, chosen: Configuration) -> list[str]:
     """Return the names without sources in the chosen configuration that are not retired: their copies would stay."""
     return [] if running is None else sorted(set(running.secret_names) - set(chosen.secret_names))
 
@@ -105,7 +105,7 @@ _decode_metadata: Callable[[bytes | msgspec.Raw], PartialObjectMetadata] = decod
 _decode_pod: Callable[[bytes | msgspec.Raw], AdmittedObject] = decoder(AdmittedObject)
 
 
-class Scope(msgspec.Struct, frozen=True):
+class NamespaceQuery(msgspec.Struct, frozen=True):
     """The namespaces to read: one, or all that a label selector selects; and the assumed opt-ins and opt-outs."""
 
     namespace: str = ""
@@ -117,7 +117,9 @@ class Scope(msgspec.Struct, frozen=True):
         return namespace == self.namespace or namespace in self.what_if.names
 
 
-def forecast(reader: Reader, installed: Installed, scope: Scope, now: datetime, *, issues: bool = False) -> Preview:
+def forecast(
+    reader: Reader, installed: InstalledRelease, scope: NamespaceQuery, now: datetime, *, issues: bool = False
+) -> Preview:
     """Return the changes in the namespaces of ``scope`` at this time; UsageError if they must not be read.
 
     With ``issues``, sync is assumed to issue the credentials that are due, and the changes include what follows.
@@ -127,7 +129,7 @@ def forecast(reader: Reader, installed: Installed, scope: Scope, now: datetime, 
         return _Forecast(reader, installed, scope, namespaces, pool, now, issues=issues).preview()
 
 
-def _namespaces(reader: Reader, installed: Installed, scope: Scope) -> list[Namespace]:
+def _namespaces(reader: Reader, installed: InstalledRelease, scope: NamespaceQuery) -> list[Namespace]:
     if scope.namespace:
         return [read_namespace(reader, scope.namespace)]
     return list_namespaces(reader, installed.configuration, scope.selector, installed.running)
@@ -137,8 +139,8 @@ class _Forecast:
     def __init__(
         self,
         reader: Reader,
-        installed: Installed,
-        scope: Scope,
+        installed: InstalledRelease,
+        scope: NamespaceQuery,
         namespaces: list[Namespace],
         pool: ThreadPoolExecutor,
         now: datetime,
@@ -176,8 +178,13 @@ class _Forecast:
         rows = [*self._source_rows(sources)]
         kept = Counter[str]()
         for name in sorted(self._namespaces):
-            found = accounts.get(name, ())
-            state = NamespaceState(self._namespaces[name], copies.get(name, {}), found, self._token_accounts(found))
+            namespace_accounts = accounts.get(name, ())
+            state = NamespaceState(
+                self._namespaces[name],
+                copies.get(name, {}),
+                namespace_accounts,
+                self._token_accounts(namespace_accounts),
+            )
             for row in forecaster.of_namespace(state):
                 if self._has_row(row):
                     rows.append(row)
@@ -189,18 +196,18 @@ class _Forecast:
         return Preview(
             tuple(rows),
             unlisted=self._unlisted + self._unlisted_pods,
-            copies=self._ours(copies),
+            copies=self._own_copy_names(copies),
             namespaces=len(self._namespaces),
             suspects=self._suspects(),
             unseen_copies=tuple(sorted(self._unseen)),
             unseen_accounts=tuple(self._accounts_unseen),
         )
 
-    def _ours(self, copies: Mapping[str, Mapping[str, Copy]]) -> tuple[tuple[Namespace, frozenset[str]], ...]:
+    def _own_copy_names(self, copies: Mapping[str, Mapping[str, Copy]]) -> tuple[tuple[Namespace, frozenset[str]], ...]:
         """Return the namespaces that have copies of ours, and their names; empty if only a part was read."""
         if self._scope.namespace or self._scope.selector:
             return ()
-        states = (NamespaceState(self._namespaces[name], found) for name, found in copies.items())
+        states = (NamespaceState(self._namespaces[name], copies_by_name) for name, copies_by_name in copies.items())
         return tuple(
             (
                 state.namespace,
@@ -216,9 +223,9 @@ class _Forecast:
                 them = "1 copy is" if number == 1 else f"{number} copies are"
                 unchanged = "as it is" if number == 1 else "as they are"
                 how = unchanged if content.last_good is None else "with the last good content"
-                why = f"{them} kept {how}, because {content.problem}"
+                message = f"{them} kept {how}, because {content.problem}"
                 where = self._installed.release.namespace
-                yield Row(where, f"PullSecret/{name}", Effect.NONE, PreviewReason.COPY_KEPT, why)
+                yield Row(where, f"PullSecret/{name}", Effect.NONE, PreviewReason.COPY_KEPT, message)
 
     def _has_row(self, row: Row) -> bool:
         # A ServiceAccount that lacks a reference because there is no copy stays as it is, but this is not in order.
@@ -229,48 +236,48 @@ class _Forecast:
         """Return the namespaces with a label that is probably meant to be the opt-in label."""
         configuration = self._installed.configuration
         others: frozenset[str] | None = None
-        found = []
+        suspects = []
         for name, namespace in self._namespaces.items():
             if configuration.excludes(name) or mistyped_opt_in(namespace.labels, configuration.opt_in) is None:
                 continue
             if others is None:
                 others = opt_in_labels(self._reader)
             if mistyped_opt_in(namespace.labels, configuration.opt_in, others) is not None:
-                found.append(name)
-        return tuple(found)
+                suspects.append(name)
+        return tuple(suspects)
 
     def _copies(self) -> dict[str, dict[str, Copy]]:
-        found: dict[str, dict[str, Copy]] = defaultdict(dict)
+        copies_by_namespace: dict[str, dict[str, Copy]] = defaultdict(dict)
         for copies in self._pool.map(self._copies_named, self._installed.configuration.secret_names):
             for copy in copies:
                 if copy.namespace in self._namespaces:
-                    found[copy.namespace][copy.name] = copy
-        return found
+                    copies_by_namespace[copy.namespace][copy.name] = copy
+        return copies_by_namespace
 
     def _copies_named(self, name: str) -> list[Copy]:
         release = self._installed.release
         if self._scope.namespace:
             read = read_copy(self._reader, release, name, self._scope.namespace)
-            if not read.known:
+            if not read.is_known:
                 self._unseen.add(name)
             return [read.copy] if read.copy is not None else []
         try:
-            return list(each_copy(self._reader, release, name, None))
+            return list(iterate_copies(self._reader, release, name, None))
         except Forbidden:
-            self._reader.lacks("list", f"{SECRETS.plural} named {name} across namespaces")
+            self._reader.report_missing("list", f"{SECRETS.plural} named {name} across namespaces")
             self._unseen.add(name)
             return []
 
-    def _accounts(self, wanted: set[str]) -> dict[str, list[ServiceAccount]]:
-        found: dict[str, list[ServiceAccount]] = defaultdict(list)
+    def _accounts(self, namespaces: set[str]) -> dict[str, list[ServiceAccount]]:
+        accounts_by_namespace: dict[str, list[ServiceAccount]] = defaultdict(list)
         shapes = ScopedDecoder(scope_of(self._installed.configuration))
-        for each in self._each(SERVICE_ACCOUNTS, shapes.service_account, wanted, {}):
-            if each.metadata.namespace in wanted:
-                account = shapes.to_service_account(each)
-                found[account.namespace].append(account)
+        for item in self._each(SERVICE_ACCOUNTS, shapes.service_account, namespaces, {}):
+            if item.metadata.namespace in namespaces:
+                account = shapes.to_service_account(item)
+                accounts_by_namespace[account.namespace].append(account)
             else:
-                self._unlisted += each.metadata.namespace in self._namespaces
-        return found
+                self._unlisted += item.metadata.namespace in self._namespaces
+        return accounts_by_namespace
 
     def _token_accounts(self, accounts: Sequence[ServiceAccount]) -> Mapping[str, str] | None:
         names = self._installed.configuration.token_accounts
@@ -281,57 +288,63 @@ class _Forecast:
     ) -> dict[str, list[Row]]:
         """Return the rows of Pods. The stored state of healing is read only if it can change one of them."""
         configuration, now = self._installed.configuration, self._now.timestamp()
-        lacking = {name: [each for each in rows if isinstance(each, LackingPod)] for name, rows in pods.items()}
-        is_needed = any(each.pod.failing and each.pod.owner for found in lacking.values() for each in found)
+        lacking_pods = {name: [row for row in rows if isinstance(row, LackingPod)] for name, rows in pods.items()}
+        is_needed = any(
+            row.pod.failing and row.pod.owner for lacking_rows in lacking_pods.values() for row in lacking_rows
+        )
         records = (read_records(self._reader, self._installed) if is_needed else None) or {}
         healing = HealingForecast.make(configuration, expected, sources, now, records)
-        found: dict[str, list[Row]] = {}
+        rows_by_namespace: dict[str, list[Row]] = {}
         for name, rows in pods.items():
-            healed = iter(list(healing.rows(self._namespaces[name], lacking[name])))
-            found[name] = [next(healed) if isinstance(each, LackingPod) else each for each in rows]
-        return found
+            healed = iter(list(healing.rows(self._namespaces[name], lacking_pods[name])))
+            rows_by_namespace[name] = [next(healed) if isinstance(row, LackingPod) else row for row in rows]
+        return rows_by_namespace
 
-    def _pods(self, forecaster: Forecaster, wanted: set[str]) -> dict[str, list[Row | LackingPod]]:
+    def _pods(self, forecaster: Forecaster, namespaces: set[str]) -> dict[str, list[Row | LackingPod]]:
         configuration = self._installed.configuration
-        found: dict[str, list[Row | LackingPod]] = defaultdict(list)
-        for each in self._each(PODS, msgspec.Raw, wanted, RUNNING):
-            name = _decode_metadata(each).metadata.namespace
-            subject = _decode_pod(each).as_pod(name) if name in wanted else None
+        rows_by_namespace: dict[str, list[Row | LackingPod]] = defaultdict(list)
+        for content in self._each(PODS, msgspec.Raw, namespaces, RUNNING):
+            name = _decode_metadata(content).metadata.namespace
+            subject = _decode_pod(content).as_pod(name) if name in namespaces else None
             row = None if subject is None else forecaster.of_pod(subject, self._namespaces[name])
             if row is not None and row.effect is Effect.RECREATE:
-                row = replace(row, owner=decode_pod(each).metadata.workload)
+                row = replace(row, owner=decode_pod(content).metadata.workload)
                 if configuration.healing.enabled:
-                    found[name].append(LackingPod(pulled_pod(each, configuration), row))
+                    rows_by_namespace[name].append(LackingPod(pulled_pod(content, configuration), row))
                     continue
             if row is not None and self._has_row(row):
-                found[name].append(row)
+                rows_by_namespace[name].append(row)
             else:
                 self._unlisted_pods += name in self._namespaces
-        return found
+        return rows_by_namespace
 
-    def _each(self, resource: Resource, shape: type[_T], wanted: set[str], query: Mapping[str, str]) -> Iterator[_T]:
-        """Yield the objects of the ``wanted`` namespaces, perhaps with others; none if they must not be listed."""
-        places: list[str | None] = [*sorted(wanted)] if len(wanted) <= FEW else [None]
+    def _each(
+        self, resource: Resource, shape: type[_T], namespaces: set[str], query: Mapping[str, str]
+    ) -> Iterator[_T]:
+        """Yield the objects of these namespaces, perhaps with others; none if they must not be listed."""
+        places: list[str | None] = [*sorted(namespaces)] if len(namespaces) <= FEW else [None]
         for namespace in places:
             try:
-                yield from self._reader.each(Collection(resource, namespace), shape, query)
+                yield from self._reader.items(Collection(resource, namespace), shape, query)
             except Forbidden:
                 if resource is SERVICE_ACCOUNTS:
                     self._accounts_unseen.append(namespace or "")
-                self._reader.lacks("list", f"{resource.plural}{'' if namespace else ' across namespaces'}", namespace)
+                self._reader.report_missing(
+                    "list", f"{resource.plural}{'' if namespace else ' across namespaces'}", namespace
+                )
 
     def _source_rows(self, sources: Sources) -> Iterator[Row]:
         where = self._installed.release.namespace
         for name, source in sources.read.items():
-            effect, reason, why = source_outcome(name, source, self._now)
+            effect, reason, message = source_outcome(name, source, self._now)
             if self._issues and (cause := sources.issuing.get(name)) is not None:
                 effect, reason = Effect.NONE, PreviewReason.CREDENTIAL_DUE
-                why = f"sync issues a new credential, because {cause}"
+                message = f"sync issues a new credential, because {cause}"
             if reason != PreviewReason.SOURCE_VALID or self._scope.lists_all_of(where):
-                yield Row(where, f"Secret/{name}", effect, reason, why, origin=ORIGIN)
+                yield Row(where, f"Secret/{name}", effect, reason, message, origin=ORIGIN)
 
 
-def held_warning(reader: Reader, installed: Installed, preview: Preview) -> str:
+def held_warning(reader: Reader, installed: InstalledRelease, preview: Preview) -> str:
     """Return a sentence about removals that are, or would be, held; empty where none are."""
     if not preview.copies or all(row.effect is not Effect.DELETE for row in preview.rows):
         return ""
@@ -344,11 +357,11 @@ def held_warning(reader: Reader, installed: Installed, preview: Preview) -> str:
     return _would_be_held(installed, Removals(lost, sum(len(names) for _, names in preview.copies)), past, name)
 
 
-def _would_be_held(installed: Installed, removals: Removals, past: tuple[PastRemoval, ...], name: str) -> str:
+def _would_be_held(installed: InstalledRelease, removals: Removals, past: tuple[PastRemoval, ...], name: str) -> str:
     return _warning(installed, removals, name, "would be") if removals.exceeds(past) else ""
 
 
-def _warning(installed: Installed, removals: Removals, name: str, verb: str) -> str:
+def _warning(installed: InstalledRelease, removals: Removals, name: str, verb: str) -> str:
     command = confirm_command(installed.release.namespace, f"{installed.fullname}{STATE_SUFFIX}", name)
     total = counted(removals.total, "copy", "copies")
     return (
@@ -367,7 +380,7 @@ class _ChangedCopies(msgspec.Struct):
     """When those outside the canary were last changed."""
 
 
-def forecast_rotation(reader: Reader, installed: Installed, name: str) -> RotationForecast:
+def forecast_rotation(reader: Reader, installed: InstalledRelease, name: str) -> RotationForecast:
     """Return the prediction for a pull secret; UsageError if there is no such one, or if a right is missing."""
     entry = entry_to_rotate(installed, name)
     configuration = installed.configuration
@@ -378,12 +391,12 @@ def forecast_rotation(reader: Reader, installed: Installed, name: str) -> Rotati
     }
     changed = _ChangedCopies()
     try:
-        for data in reader.each(Collection(SECRETS, None, name), msgspec.Raw):
+        for data in reader.items(Collection(SECRETS, None, name), msgspec.Raw):
             _add_copy(changed, data, installed, entry, namespaces)
     except Forbidden:
-        what = f"{SECRETS.plural} named {name} across namespaces"
+        objects = f"{SECRETS.plural} named {name} across namespaces"
         next_command = f"kubectl auth can-i list secrets/{name} -A"
-        raise UsageError(f"{lacking('list', what)}: ask for it. Next: {next_command}") from None
+        raise UsageError(f"{lacking('list', objects)}: ask for it. Next: {next_command}") from None
     return RotationForecast(
         name, changed.copies, changed.canary, changed.stored_bytes, entry.rollout, measured_pace(changed.times)
     )
@@ -392,7 +405,7 @@ def forecast_rotation(reader: Reader, installed: Installed, name: str) -> Rotati
 def _add_copy(
     changed: _ChangedCopies,
     data: msgspec.Raw,
-    installed: Installed,
+    installed: InstalledRelease,
     entry: PullSecret,
     namespaces: Mapping[str, Namespace],
 ) -> None:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import msgspec
 
     from webhook.inspect.reader import Reader
-    from webhook.inspect.release import Installed
-    from webhook.report.explain.obstacle import Report
+    from webhook.inspect.release import InstalledRelease
+    from webhook.report.explain.obstacle import EventReport
     from webhook.rules.configuration import Configuration
     from webhook.rules.healing import OwnerRecord, PulledPod
 
@@ -38,7 +38,7 @@ def pulled_pod(content: bytes | msgspec.Raw, configuration: Configuration) -> Pu
     return to_pulled_pod(decode_pod(content), configuration)
 
 
-def read_view(reader: Reader, installed: Installed, namespace: str) -> HealingView:
+def read_view(reader: Reader, installed: InstalledRelease, namespace: str) -> HealingView:
     """Return the state of healing in a namespace."""
     return HealingView(
         read_pending(reader, installed.configuration, namespace),
@@ -51,13 +51,13 @@ def read_pending(reader: Reader, configuration: Configuration, namespace: str) -
     """Return the Pods of a namespace that have not begun; None if they must not be listed, which is reported."""
     convert = partial(to_pulled_pod, configuration=configuration)
     try:
-        return list(map(convert, reader.each(Collection(PODS, namespace, fields=PENDING), PodObject)))
+        return list(map(convert, reader.items(Collection(PODS, namespace, fields=PENDING), PodObject)))
     except Forbidden:
-        reader.lacks("list", PODS.plural, namespace)
+        reader.report_missing("list", PODS.plural, namespace)
         return None
 
 
-def read_records(reader: Reader, installed: Installed) -> Mapping[str, OwnerRecord] | None:
+def read_records(reader: Reader, installed: InstalledRelease) -> Mapping[str, OwnerRecord] | None:
     """Return the owners of which Pods were evicted, by UID; None if they must not be read, which is reported."""
     state = read_state(reader, installed)
     if not state.is_read:
@@ -66,10 +66,10 @@ def read_records(reader: Reader, installed: Installed) -> Mapping[str, OwnerReco
     return {} if stored is None else stored.owners
 
 
-def refused_evictions(reports: Iterable[Report], now: datetime) -> dict[str, str]:
+def refused_evictions(reports: Iterable[EventReport], now: datetime) -> dict[str, str]:
     """Return the messages about refused evictions of a namespace, by Pod."""
     return {
-        each.name: each.message
-        for each in reports
-        if each.reason == EVICTION_REFUSED and each.kind == "Pod" and now - each.at <= RECENT
+        report.name: report.message
+        for report in reports
+        if report.reason == EVICTION_REFUSED and report.kind == "Pod" and now - report.at <= RECENT
     }

@@ -26,7 +26,7 @@ _decode: Callable[[bytes], PartialObjectMetadata] = decoder(PartialObjectMetadat
 def read_namespace(reader: Reader, name: str) -> Namespace:
     """Return a namespace; UsageError if it does not exist or cannot be read."""
     try:
-        content = reader.one(NAMESPACES, name)
+        content = reader.get(NAMESPACES, name)
     except Forbidden:
         raise UsageError(
             f"{lacking('get', f'namespace {name}')}, and its labels decide: ask for the right. "
@@ -39,14 +39,14 @@ def read_namespace(reader: Reader, name: str) -> Namespace:
 
 def find_namespace(reader: Reader, name: str) -> tuple[Namespace | None, bool]:
     """Return a namespace, None if it does not exist, and True if it may be read."""
-    content, known = reader.optional(NAMESPACES, name)
-    return (None if content is None else to_namespace(_decode(content))), known
+    content, is_known = reader.get_if_allowed(NAMESPACES, name)
+    return (None if content is None else to_namespace(_decode(content))), is_known
 
 
 def refuse_absent(reader: Reader, name: str) -> None:
     """Raise UsageError for a namespace that does not exist; if it cannot be read, that is reported."""
-    content, known = reader.optional(NAMESPACES, name)
-    if known and content is None:
+    content, is_known = reader.get_if_allowed(NAMESPACES, name)
+    if is_known and content is None:
         raise _absent(name)
 
 
@@ -61,7 +61,9 @@ def list_namespaces(
     query = {"labelSelector": selector} if selector else {}
     shapes = ScopedDecoder(scope_of(configuration).with_labels_of(scope_of(running or configuration)))
     try:
-        found = [shapes.to_namespace(each) for each in reader.each(Collection(NAMESPACES), shapes.namespace, query)]
+        namespaces = [
+            shapes.to_namespace(item) for item in reader.items(Collection(NAMESPACES), shapes.namespace, query)
+        ]
     except Forbidden:
         raise UsageError(
             f"{lacking('list', 'namespaces')}, and their labels decide: plan and coverage read one with -n"
@@ -69,9 +71,9 @@ def list_namespaces(
     except ApiError as error:
         refuse_wrong_selector(selector, error)
         raise
-    if selector and not found:
+    if selector and not namespaces:
         raise UsageError(f"-l {selector} selects no namespace; list their labels: kubectl get namespaces --show-labels")
-    return found
+    return namespaces
 
 
 def refuse_wrong_selector(selector: str, error: ApiError) -> None:
@@ -87,8 +89,8 @@ def opt_in_labels(reader: Reader) -> frozenset[str]:
     try:
         return frozenset(
             requirement.key
-            for each in reader.each(Collection(MUTATING_WEBHOOK_CONFIGURATIONS), WebhookConfiguration)
-            for webhook in each.webhooks
+            for configuration in reader.items(Collection(MUTATING_WEBHOOK_CONFIGURATIONS), WebhookConfiguration)
+            for webhook in configuration.webhooks
             for requirement in webhook.namespace_selector.selector().requirements
         )
     except Forbidden:

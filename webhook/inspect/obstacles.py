@@ -16,21 +16,20 @@ from webhook.kube.resources import EVENTS, LEASES, SECRETS, SERVICE_ACCOUNTS, Co
 from webhook.kube.wire import ObjectMeta, decoder
 from webhook.report.explain.obstacle import (
     UNKNOWN_WRITER,
+    ControllerState,
+    EventReport,
     Holder,
-    Report,
     Target,
-    Writer,
     obstacle_everywhere,
     standing_reports,
 )
-from webhook.rules.ownership import Writer as FieldManager
-from webhook.rules.ownership import is_written_by_us
+from webhook.rules.ownership import FieldManager, is_written_by_us
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from webhook.inspect.reader import Reader
-    from webhook.inspect.release import Installed
+    from webhook.inspect.release import InstalledRelease
 
 
 class _Involved(msgspec.Struct, frozen=True):
@@ -67,10 +66,10 @@ class Event(msgspec.Struct, frozen=True, rename="camel"):
     last_timestamp: str | None = None
 
 
-def read_holder(reader: Reader, installed: Installed) -> Holder:
+def read_holder(reader: Reader, installed: InstalledRelease) -> Holder:
     """Return the holder of the Lease of sync; raises Forbidden if it cannot be read."""
     namespace, name = installed.release.namespace, f"{installed.fullname}-sync"
-    content = reader.one(LEASES, name, namespace)
+    content = reader.get(LEASES, name, namespace)
     spec = None if content is None else decode_lease(content).spec
     if spec is None or not spec.holder_identity or not spec.renew_time:
         return Holder(namespace, name)
@@ -78,46 +77,48 @@ def read_holder(reader: Reader, installed: Installed) -> Holder:
     return Holder(namespace, name, spec.holder_identity, renewed, term)
 
 
-def read_reports(reader: Reader, namespace: str | None) -> list[Report]:
+def read_reports(reader: Reader, namespace: str | None) -> list[EventReport]:
     """Return the Events that the controller wrote in a namespace, or in all; none if they cannot be listed."""
     query = {"fieldSelector": f"reportingComponent={COMPONENT}"}
     try:
         return list(_reports(reader, Collection(EVENTS, namespace), query))
     except Forbidden:
-        reader.lacks("list", "events", namespace)
+        reader.report_missing("list", "events", namespace)
         return []
 
 
-def read_writer(reader: Reader, installed: Installed, namespace: str, is_right: Callable[[Target], bool]) -> Writer:
+def read_writer(
+    reader: Reader, installed: InstalledRelease, namespace: str, is_right: Callable[[Target], bool]
+) -> ControllerState:
     """Return the state of the controller in one namespace; ``is_right`` returns True for objects that need no write."""
     return with_reports(reader, read_writer_of_all(reader, installed), read_reports(reader, namespace), is_right)
 
 
-def read_writer_of_all(reader: Reader, installed: Installed) -> Writer:
+def read_writer_of_all(reader: Reader, installed: InstalledRelease) -> ControllerState:
     """Return the state of the controller without the reports about single namespaces."""
     release = installed.release.namespace
     try:
         holder = read_holder(reader, installed)
     except Forbidden:
-        reader.lacks("get", f"leases/{installed.fullname}-sync", release)
+        reader.report_missing("get", f"leases/{installed.fullname}-sync", release)
         return UNKNOWN_WRITER
-    return Writer(True, obstacle_everywhere(holder, read_reports(reader, release), datetime.now(UTC)))
+    return ControllerState(True, obstacle_everywhere(holder, read_reports(reader, release), datetime.now(UTC)))
 
 
 def with_reports(
-    reader: Reader, writer: Writer, reports: Iterable[Report], is_right: Callable[[Target], bool]
-) -> Writer:
+    reader: Reader, writer: ControllerState, reports: Iterable[EventReport], is_right: Callable[[Target], bool]
+) -> ControllerState:
     """Return the state of the controller with those reports about a namespace that still count."""
     written = partial(is_written_since, reader)
     return replace(writer, reports=standing_reports(reports, datetime.now(UTC), is_right, written))
 
 
-def is_written_since(reader: Reader, report: Report) -> bool:
+def is_written_since(reader: Reader, report: EventReport) -> bool:
     """Return True if the controller has written the object of a report since, as its ``managedFields`` prove."""
     resource = _RESOURCES.get(report.kind)
     if resource is None:
         return False
-    content, _ = reader.optional(resource, report.name, report.namespace)
+    content, _ = reader.get_if_allowed(resource, report.name, report.namespace)
     if content is None:
         return False
     metadata = _decode_written(content).metadata
@@ -134,10 +135,10 @@ def _number(version: str) -> int:
     return int(version) if version.isascii() and version.isdecimal() else 0
 
 
-def _reports(reader: Reader, collection: Collection, query: dict[str, str]) -> Iterator[Report]:
-    for event in reader.each(collection, Event, query):
+def _reports(reader: Reader, collection: Collection, query: dict[str, str]) -> Iterator[EventReport]:
+    for event in reader.items(collection, Event, query):
         if event.last_timestamp:
             at = datetime.fromisoformat(event.last_timestamp)
             involved, version = event.involved_object, _number(event.metadata.resource_version)
             namespace = event.metadata.namespace or ""
-            yield Report(namespace, event.reason, event.message, at, involved.kind, involved.name, version)
+            yield EventReport(namespace, event.reason, event.message, at, involved.kind, involved.name, version)

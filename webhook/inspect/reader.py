@@ -21,24 +21,24 @@ UNAUTHORIZED = 401
 _NEXT = "Next: kubectl config get-contexts"
 
 
-def lacking(verb: str, what: str, namespace: str | None = None) -> str:
+def lacking(verb: str, objects: str, namespace: str | None = None) -> str:
     """Return the sentence about a right that the user of this command does not have."""
-    return f"you lack the right to {verb} {what}{f' in namespace {namespace}' if namespace else ''}"
+    return f"you lack the right to {verb} {objects}{f' in namespace {namespace}' if namespace else ''}"
 
 
 class Reader:
     """Reads with one client. ``missing`` are the missing rights, as sentences, each once.
 
-    ``seen(number, remaining)`` receives the number of objects in a page, and the number of objects that are still to
+    ``on_page(number, remaining)`` receives the number of objects in a page, and the number of objects that are still to
     come.
     """
 
-    def __init__(self, client: Client, seen: Callable[[int, int], None] = lambda *_: None) -> None:
+    def __init__(self, client: Client, on_page: Callable[[int, int], None] = lambda *_: None) -> None:
         self.client = client
-        self.seen = seen
+        self.on_page = on_page
         self.missing: dict[str, None] = {}
 
-    def one(self, resource: Resource, name: str, namespace: str | None = None) -> bytes | None:
+    def get(self, resource: Resource, name: str, namespace: str | None = None) -> bytes | None:
         """Return an object as JSON; None if it does not exist.
 
         Raises:
@@ -50,31 +50,31 @@ class Reader:
         except NotFound:
             return None
 
-    def optional(self, resource: Resource, name: str, namespace: str | None = None) -> tuple[bytes | None, bool]:
+    def get_if_allowed(self, resource: Resource, name: str, namespace: str | None = None) -> tuple[bytes | None, bool]:
         """Return an object as JSON, None if it does not exist, and True if that could be determined."""
         try:
-            return self.one(resource, name, namespace), True
+            return self.get(resource, name, namespace), True
         except Forbidden:
-            self.lacks("get", f"{resource.plural}/{name}", namespace)
+            self.report_missing("get", f"{resource.plural}/{name}", namespace)
             return None, False
 
-    def each(self, collection: Collection, shape: type[_T], query: Mapping[str, str] | None = None) -> Iterator[_T]:
+    def items(self, collection: Collection, shape: type[_T], query: Mapping[str, str] | None = None) -> Iterator[_T]:
         """Yield the objects of a collection, decoded as ``shape``, page by page; raises as :meth:`one`."""
         decode = decoder(ObjectList[shape])  # type: ignore[valid-type]
-        asked = {"limit": str(PAGE_LIMIT), **collection.selector, **(query or {})}
+        parameters = {"limit": str(PAGE_LIMIT), **collection.selector, **(query or {})}
         while True:
-            data = self._page(collection.path, asked)
+            data = self._page(collection.path, parameters)
             page = decode(data)
-            self.seen(len(page.items), page.metadata.remaining_item_count)
+            self.on_page(len(page.items), page.metadata.remaining_item_count)
             yield from page.items
             if not page.metadata.continue_:
                 return
-            asked |= {"continue": page.metadata.continue_, "limit": str(page_limit(len(data), len(page.items)))}
+            parameters |= {"continue": page.metadata.continue_, "limit": str(page_limit(len(data), len(page.items)))}
             del data, page
 
-    def lacks(self, verb: str, what: str, namespace: str | None = None) -> None:
+    def report_missing(self, verb: str, objects: str, namespace: str | None = None) -> None:
         """Remember that a right is missing."""
-        self.missing[lacking(verb, what, namespace)] = None
+        self.missing[lacking(verb, objects, namespace)] = None
 
     def _page(self, path: str, query: dict[str, str]) -> bytes:
         return self._answered(lambda: read_page(self.client, path, query))

@@ -51,7 +51,7 @@ _FLAGS = "name it with --release and --release-namespace"
 _T = TypeVar("_T")
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class ReleaseQuery(msgspec.Struct, frozen=True):
     """The user's description of the release; omitted parts are empty."""
 
     namespace: str = ""
@@ -63,10 +63,10 @@ class Wanted(msgspec.Struct, frozen=True):
     near: tuple[str, ...] = ()
     """Namespaces with objects of the release, perhaps: that of this Pod, and the one that the user looks at."""
 
-    def fits(self, found: WebhookConfiguration) -> bool:
+    def fits(self, webhook_configuration: WebhookConfiguration) -> bool:
         """Return True if a webhook configuration can belong to the described release."""
-        named = self.name in ("", found.release)
-        return named and (not self.namespace or self.namespace in found.release_namespaces())
+        named = self.name in ("", webhook_configuration.release)
+        return named and (not self.namespace or self.namespace in webhook_configuration.release_namespaces())
 
     def is_of(self, release: Release) -> bool:
         """Return True if the description fits a release."""
@@ -74,7 +74,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Installed:
+class InstalledRelease:
     """A release in a cluster: the marks of its copies, its webhook configuration if any, and its configuration.
 
     ``fullname`` is the name of its ConfigMap and MutatingWebhookConfiguration, and the prefix of its other objects.
@@ -91,33 +91,35 @@ class Installed:
     may_list_webhooks: bool = True
 
 
-def find_release(reader: Reader, wanted: Wanted) -> Installed:
+def find_release(reader: Reader, release_query: ReleaseQuery) -> InstalledRelease:
     """Return the described release; UsageError if there is none, or more than one."""
-    webhooks, may_list = _webhook_configurations(reader, wanted)
-    fitting = [each for each in webhooks if wanted.fits(each)]
-    found = [located for each in fitting for located in _locate(reader, wanted, each, may_list=may_list)]
-    if len(found) > 1:
-        raise _several([each.release for each in found])
-    if found:
-        return found[0]
-    if len(fitting) == 1 and wanted.configuration is None:
-        _refuse_without_configuration(reader, wanted, fitting[0])
-    others = sorted({each.release for each in webhooks} - {wanted.name, ""})
-    return _without_webhook(reader, wanted, others, may_list=may_list)
+    webhooks, may_list = _webhook_configurations(reader, release_query)
+    fitting = [candidate for candidate in webhooks if release_query.fits(candidate)]
+    releases = [
+        located for candidate in fitting for located in _locate(reader, release_query, candidate, may_list=may_list)
+    ]
+    if len(releases) > 1:
+        raise _ambiguous_release([candidate.release for candidate in releases])
+    if releases:
+        return releases[0]
+    if len(fitting) == 1 and release_query.configuration is None:
+        _refuse_without_configuration(reader, release_query, fitting[0])
+    others = sorted({candidate.release for candidate in webhooks} - {release_query.name, ""})
+    return _without_webhook(reader, release_query, others, may_list=may_list)
 
 
-def _several(releases: list[Release]) -> UsageError:
-    listed = some([f"{each.name} in {each.namespace}" for each in releases], _SHOWN)
+def _ambiguous_release(releases: list[Release]) -> UsageError:
+    listed = some([f"{release.name} in {release.namespace}" for release in releases], _SHOWN)
     flags = "--release and --release-namespace"
     return UsageError(f"there is more than one release: {listed}; choose with {flags}")
 
 
-def _refuse_without_configuration(reader: Reader, wanted: Wanted, webhook: WebhookConfiguration) -> None:
+def _refuse_without_configuration(reader: Reader, release_query: ReleaseQuery, webhook: WebhookConfiguration) -> None:
     """Raise ConfigurationAbsent if the ConfigMap of an installed release does not exist in any likely place."""
     name = webhook.metadata.name
-    namespaces = [wanted.namespace] if wanted.namespace else webhook.release_namespaces()
-    found = [reader.optional(CONFIG_MAPS, name, namespace) for namespace in namespaces]
-    if namespaces and all(known and content is None for content, known in found):
+    namespaces = [release_query.namespace] if release_query.namespace else webhook.release_namespaces()
+    results = [reader.get_if_allowed(CONFIG_MAPS, name, namespace) for namespace in namespaces]
+    if namespaces and all(is_known and content is None for content, is_known in results):
         raise _configuration_absent(Release(webhook.release, namespaces[0]), name)
 
 
@@ -129,23 +131,23 @@ def _configuration_absent(release: Release, name: str) -> ConfigurationAbsent:
     )
 
 
-def _webhook_configurations(reader: Reader, wanted: Wanted) -> tuple[list[WebhookConfiguration], bool]:
+def _webhook_configurations(reader: Reader, release_query: ReleaseQuery) -> tuple[list[WebhookConfiguration], bool]:
     """Return those of this project, and True if all could be listed; else those of the likely names."""
     collection = Collection(MUTATING_WEBHOOK_CONFIGURATIONS)
     try:
-        return [each for each in reader.each(collection, WebhookConfiguration) if each.is_ours], True
+        return [webhook for webhook in reader.items(collection, WebhookConfiguration) if webhook.is_ours], True
     except Forbidden:
         pass
-    found = [_named(reader, name) for name in likely_fullnames(wanted.name)]
-    webhooks = [each for each in found if each is not None and each.is_ours]
+    candidates = [_named(reader, name) for name in likely_fullnames(release_query.name)]
+    webhooks = [webhook for webhook in candidates if webhook is not None and webhook.is_ours]
     if not webhooks:
-        reader.lacks("list", "mutatingwebhookconfigurations")
+        reader.report_missing("list", "mutatingwebhookconfigurations")
     return webhooks, False
 
 
 def _named(reader: Reader, name: str) -> WebhookConfiguration | None:
     try:
-        content = reader.one(MUTATING_WEBHOOK_CONFIGURATIONS, name)
+        content = reader.get(MUTATING_WEBHOOK_CONFIGURATIONS, name)
     except Forbidden:
         return None
     return None if content is None else decode_webhook_configuration(content)
@@ -158,119 +160,125 @@ def likely_fullnames(release: str) -> list[str]:
     return [f"{release}-{CHART}", release] if release else [CHART]
 
 
-def _locate(reader: Reader, wanted: Wanted, webhook: WebhookConfiguration, *, may_list: bool) -> Iterator[Installed]:
+def _locate(
+    reader: Reader, release_query: ReleaseQuery, webhook: WebhookConfiguration, *, may_list: bool
+) -> Iterator[InstalledRelease]:
     """Yield the release of a webhook configuration, if its namespace can be determined."""
     name = webhook.metadata.name
-    namespaces = [wanted.namespace] if wanted.namespace else webhook.release_namespaces()
+    namespaces = [release_query.namespace] if release_query.namespace else webhook.release_namespaces()
     for namespace in namespaces:
-        content, _ = reader.optional(CONFIG_MAPS, name, namespace)
+        content, _ = reader.get_if_allowed(CONFIG_MAPS, name, namespace)
         running = _document(content, namespace)
         if running is not None:
             release = Release(webhook.release, namespace)
-            yield _installed(wanted, release, name, running, webhook, may_list=may_list)
+            yield _installed(release_query, release, name, running, webhook, may_list=may_list)
             return
-    if wanted.configuration is not None and (len(namespaces) == 1 or webhook.tells_namespace):
+    if release_query.configuration is not None and (len(namespaces) == 1 or webhook.tells_namespace):
         release = Release(webhook.release, namespaces[0])
-        yield _installed(wanted, release, name, None, webhook, may_list=may_list)
+        yield _installed(release_query, release, name, None, webhook, may_list=may_list)
 
 
-def _without_webhook(reader: Reader, wanted: Wanted, others: list[str], *, may_list: bool) -> Installed:
+def _without_webhook(
+    reader: Reader, release_query: ReleaseQuery, others: list[str], *, may_list: bool
+) -> InstalledRelease:
     """Return a release by its other objects: it may have lost its webhook configuration."""
-    traces = _traces(reader, wanted)
+    traces = _traces(reader, release_query)
     if len(traces) > 1:
-        raise _several(sorted(traces, key=lambda each: (each.name, each.namespace)))
-    if not traces and wanted.configuration is not None and wanted.name and wanted.namespace:
-        traces = {Release(wanted.name, wanted.namespace): likely_fullnames(wanted.name)[0]}
+        raise _ambiguous_release(sorted(traces, key=lambda trace: (trace.name, trace.namespace)))
+    if not traces and release_query.configuration is not None and release_query.name and release_query.namespace:
+        traces = {Release(release_query.name, release_query.namespace): likely_fullnames(release_query.name)[0]}
     if not traces:
-        raise UsageError(_not_found(reader, wanted, others))
+        raise UsageError(_not_found(reader, release_query, others))
     ((release, fullname),) = traces.items()
-    content, known = reader.optional(CONFIG_MAPS, fullname, release.namespace)
-    if content is None and known and wanted.configuration is None:
+    content, is_known = reader.get_if_allowed(CONFIG_MAPS, fullname, release.namespace)
+    if content is None and is_known and release_query.configuration is None:
         raise _configuration_absent(release, fullname)
     running = _document(content, release.namespace)
     webhook = None if may_list else _named(reader, fullname)
-    return _installed(wanted, release, fullname, running, webhook, may_list=may_list)
+    return _installed(release_query, release, fullname, running, webhook, may_list=may_list)
 
 
-def _not_found(reader: Reader, wanted: Wanted, others: list[str]) -> str:
-    name = f"release {wanted.name}" if wanted.name else "release of pull-secret-webhook"
-    where = f"in namespace {wanted.namespace}" if wanted.namespace else "in this cluster"
-    if wanted.name and others:
+def _not_found(reader: Reader, release_query: ReleaseQuery, others: list[str]) -> str:
+    name = f"release {release_query.name}" if release_query.name else "release of pull-secret-webhook"
+    where = f"in namespace {release_query.namespace}" if release_query.namespace else "in this cluster"
+    if release_query.name and others:
         return f"there is no {name} {where}, but {some(others, _SHOWN)}: choose with --release"
     if reader.missing:
-        configuration = "" if wanted.configuration else ", and give its configuration with --config"
+        configuration = "" if release_query.configuration else ", and give its configuration with --config"
         return f"no {name} was found {where}, because {next(iter(reader.missing))}: {_FLAGS}{configuration}"
     return f"no {name} was found {where}: check --context, install the chart, or {_FLAGS}"
 
 
-def _traces(reader: Reader, wanted: Wanted) -> dict[Release, str]:
+def _traces(reader: Reader, release_query: ReleaseQuery) -> dict[Release, str]:
     """Return the releases of the first kind of object that leads to one, each with its fullname."""
     for look in (_of_config_maps, _of_components, _of_copies):
-        found = {release: fullname for release, fullname in look(reader, wanted) if wanted.is_of(release)}
-        if found:
-            return found
+        releases = {
+            release: fullname for release, fullname in look(reader, release_query) if release_query.is_of(release)
+        }
+        if releases:
+            return releases
     return {}
 
 
-def _of_config_maps(reader: Reader, wanted: Wanted) -> Iterator[tuple[Release, str]]:
-    for each in _objects(reader, CONFIG_MAPS, wanted, ConfigMap, _OF_THE_CHART):
-        if each.data.get(DOCUMENT_KEY, "").lstrip().startswith("apiVersion: pullsecrets.webhook/"):
-            metadata = each.metadata
+def _of_config_maps(reader: Reader, release_query: ReleaseQuery) -> Iterator[tuple[Release, str]]:
+    for config_map in _objects(reader, CONFIG_MAPS, release_query, ConfigMap, _OF_THE_CHART):
+        if config_map.data.get(DOCUMENT_KEY, "").lstrip().startswith("apiVersion: pullsecrets.webhook/"):
+            metadata = config_map.metadata
             yield Release((metadata.labels or {}).get(_INSTANCE, ""), metadata.namespace), metadata.name
 
 
-def _of_components(reader: Reader, wanted: Wanted) -> Iterator[tuple[Release, str]]:
+def _of_components(reader: Reader, release_query: ReleaseQuery) -> Iterator[tuple[Release, str]]:
     for resource in (SERVICE_ACCOUNTS, DEPLOYMENTS):
-        for each in _objects(reader, resource, wanted, PartialObjectMetadata, _OF_THE_CHART):
-            name = each.metadata.name
+        for item in _objects(reader, resource, release_query, PartialObjectMetadata, _OF_THE_CHART):
+            name = item.metadata.name
             ending = next((ending for ending in _COMPONENTS if name.endswith(ending)), "")
             if ending:
-                release = (each.metadata.labels or {}).get(_INSTANCE, "")
-                yield Release(release, each.metadata.namespace), name.removesuffix(ending)
+                release = (item.metadata.labels or {}).get(_INSTANCE, "")
+                yield Release(release, item.metadata.namespace), name.removesuffix(ending)
 
 
-def _of_copies(reader: Reader, wanted: Wanted) -> Iterator[tuple[Release, str]]:
-    for each in _objects(reader, SECRETS, wanted, PartialObjectMetadata, _COPIES):
-        labels = each.metadata.labels or {}
+def _of_copies(reader: Reader, release_query: ReleaseQuery) -> Iterator[tuple[Release, str]]:
+    for secret in _objects(reader, SECRETS, release_query, PartialObjectMetadata, _COPIES):
+        labels = secret.metadata.labels or {}
         release = Release(labels.get(RELEASE_LABEL, ""), labels.get(RELEASE_NAMESPACE_LABEL, ""))
         if release.name and release.namespace:
             yield release, likely_fullnames(release.name)[0]
 
 
 def _objects(
-    reader: Reader, resource: Resource, wanted: Wanted, shape: type[_T], query: Mapping[str, str]
+    reader: Reader, resource: Resource, release_query: ReleaseQuery, shape: type[_T], query: Mapping[str, str]
 ) -> Iterator[_T]:
     """Yield the objects in all namespaces; if these cannot be listed, in those where the release may be."""
     try:
-        yield from reader.each(Collection(resource), shape, query)
+        yield from reader.items(Collection(resource), shape, query)
         return
     except Forbidden:
         pass
-    for namespace in dict.fromkeys(filter(None, (wanted.namespace, *wanted.near))):
+    for namespace in dict.fromkeys(filter(None, (release_query.namespace, *release_query.near))):
         try:
-            yield from reader.each(Collection(resource, namespace), shape, query)
+            yield from reader.items(Collection(resource, namespace), shape, query)
         except Forbidden:
             continue
 
 
 def _installed(
-    wanted: Wanted,
+    release_query: ReleaseQuery,
     release: Release,
     fullname: str,
     running: Configuration | None,
     webhook: WebhookConfiguration | None,
     *,
     may_list: bool = True,
-) -> Installed:
-    chosen = wanted.configuration or running
-    if wanted.values is not None:
-        chosen = wanted.values.configuration(fullname)
+) -> InstalledRelease:
+    chosen = release_query.configuration or running
+    if release_query.values is not None:
+        chosen = release_query.values.configuration(fullname)
     if chosen is None:
         raise UsageError(
             f"the configuration of release {release.name} in namespace {release.namespace} cannot be read with your "
             f"rights: give one with --config, or ask for get on configmap {fullname} there"
         )
-    return Installed(release, fullname, chosen.excluding(release.namespace), running, webhook, may_list)
+    return InstalledRelease(release, fullname, chosen.excluding(release.namespace), running, webhook, may_list)
 
 
 def _document(content: bytes | None, namespace: str) -> Configuration | None:

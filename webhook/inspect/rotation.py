@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from webhook.inspect.reader import Reader
-    from webhook.inspect.release import Installed
+    from webhook.inspect.release import InstalledRelease
     from webhook.kube.client import Client
     from webhook.rules.configuration import PullSecret
     from webhook.rules.state_document import StoredRollout
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 FIELD_MANAGER = "pullsecrets-rotate"
 
 
-def entry_to_rotate(installed: Installed, name: str) -> PullSecret:
+def entry_to_rotate(installed: InstalledRelease, name: str) -> PullSecret:
     """Return a pull secret of a release; UsageError if there is no such one, or if it belongs to the namespaces."""
     entries = {entry.name: entry for entry in installed.configuration.pull_secrets}
     if name not in entries:
-        known = f"it has {listed(sorted(entries))}" if entries else "it has none"
-        raise UsageError(f"release {installed.release.name} has no pull secret {name}: {known}")
+        hint = f"it has {listed(sorted(entries))}" if entries else "it has none"
+        raise UsageError(f"release {installed.release.name} has no pull secret {name}: {hint}")
     if entries[name].tenant_owned:
         raise UsageError(
             f"Secret {name} belongs to each namespace, so its owners rotate it. Next: kubectl pullsecrets usage {name}"
@@ -53,7 +53,7 @@ class Rotation(msgspec.Struct, frozen=True):
     """The rotation of one pull secret of a release in a cluster."""
 
     reader: Reader
-    installed: Installed
+    installed: InstalledRelease
     entry: PullSecret
 
     def read(self) -> StoredRollout | None:
@@ -85,7 +85,7 @@ class Rotation(msgspec.Struct, frozen=True):
         """Write a request. Raises UsageError if the stage does not allow it, or if the right is missing."""
         rollout = stored.rollout
         if request(rollout, verb, rollout.id, datetime.now(UTC)) is rollout:
-            raise UsageError(f"the rotation of {self.entry.name} cannot be {_PAST[verb]}: {_why_not(stored)}")
+            raise UsageError(f"the rotation of {self.entry.name} cannot be {_PAST[verb]}: {_refusal_message(stored)}")
         patch = {"metadata": {"annotations": {REQUEST_ANNOTATION: encode_request(verb, rollout.id)}}}
         self._write(self.entry.sources[0], patch)
 
@@ -126,7 +126,7 @@ class Rotation(msgspec.Struct, frozen=True):
 _PAST = {Verb.PROMOTE: "promoted", Verb.ABORT: "aborted"}
 
 
-def _why_not(stored: StoredRollout) -> str:
+def _refusal_message(stored: StoredRollout) -> str:
     rollout = stored.rollout
     if rollout.stage is Stage.HELD:
         return f"it is held, because {hold_sentence(rollout)}"

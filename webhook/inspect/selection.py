@@ -15,22 +15,22 @@ import msgspec
 from msgspec.structs import replace
 
 from webhook.errors import ApiError, Forbidden, UsageError
+from webhook.inspect.explain_input import (
+    EXPLAINED,
+    explain_content,
+    explain_with_writer,
+    inputs_in,
+    is_as_due,
+    read_accounts,
+    read_background,
+    workload_selector,
+)
 from webhook.inspect.forecast import FEW
 from webhook.inspect.healing import read_pending, read_records, refused_evictions
 from webhook.inspect.namespaces import read_namespace, refuse_wrong_selector
 from webhook.inspect.obstacles import read_reports, read_writer_of_all, with_reports
 from webhook.inspect.reader import lacking
-from webhook.inspect.scene import (
-    EXPLAINED,
-    explain_content,
-    explain_with_writer,
-    is_as_due,
-    read_accounts,
-    read_background,
-    scene_in,
-    workload_selector,
-)
-from webhook.inspect.secrets import CopyRead, list_copies, read_copy
+from webhook.inspect.secrets import CopyResult, list_copies, read_copy
 from webhook.inspect.workloads import RUNNING
 from webhook.kube.objects import to_namespace
 from webhook.kube.resources import NAMESPACES, PODS, Collection
@@ -44,17 +44,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from webhook.inspect.reader import Reader
-    from webhook.inspect.release import Installed
+    from webhook.inspect.release import InstalledRelease
     from webhook.kube.resources import Resource
-    from webhook.report.explain.explanation import Scene
-    from webhook.report.explain.obstacle import Report, Writer
-    from webhook.report.explain.selected import Selected
+    from webhook.report.explain.explanation import ExplainInput
+    from webhook.report.explain.obstacle import ControllerState, EventReport
+    from webhook.report.explain.selected import Explanations
     from webhook.report.explain.step import Explanation
     from webhook.rules.healing import OwnerRecord
     from webhook.rules.objects import Namespace, Subject
 
 _T = TypeVar("_T")
-_Question = tuple[str, "Callable[[Scene], Explanation]"]
+_Question = tuple[str, "Callable[[ExplainInput], Explanation]"]
 """The namespace of an object, and the function that explains it."""
 
 _decode_metadata: Callable[[bytes | msgspec.Raw], PartialObjectMetadata] = decoder(PartialObjectMetadata)
@@ -69,7 +69,7 @@ class Selection(msgspec.Struct, frozen=True):
     selector: str = ""
 
 
-def explain_selection(reader: Reader, installed: Installed, selection: Selection) -> Selected:
+def explain_selection(reader: Reader, installed: InstalledRelease, selection: Selection) -> Explanations:
     """Return the explanation of each object that is selected. Pods that have ended are left out.
 
     Raises:
@@ -82,7 +82,7 @@ def explain_selection(reader: Reader, installed: Installed, selection: Selection
         # The namespaces come first, so that one that does not exist is an error.
         one = selection.namespace
         namespaces = {one: read_namespace(reader, one)} if one else _namespaces(reader)
-        questions = [each for each in _questions(reader, installed, selection) if each[0] in namespaces]
+        questions = [pair for pair in _questions(reader, installed, selection) if pair[0] in namespaces]
     if selection.selector and not questions:
         resource = NAMESPACES if selection.kind == "Namespace" else EXPLAINED[selection.kind]
         where = f" -n {selection.namespace}" if selection.namespace else " -A" if resource is not NAMESPACES else ""
@@ -102,7 +102,7 @@ def _listed(
     if selector:
         query["labelSelector"] = selector
     try:
-        yield from reader.each(Collection(resource, namespace or None), shape, query)
+        yield from reader.items(Collection(resource, namespace or None), shape, query)
     except Forbidden:
         flag = "" if resource is NAMESPACES else f" -n {namespace}" if namespace else " -A"
         raise UsageError(
@@ -116,11 +116,11 @@ def _listed(
 
 def _namespaces(reader: Reader, selector: str = "") -> dict[str, Namespace]:
     """Return namespaces with all their labels, because the webhook's selectors may differ from the configuration."""
-    found = map(to_namespace, _listed(reader, NAMESPACES, "", PartialObjectMetadata, selector))
-    return {namespace.name: namespace for namespace in found}
+    namespaces = map(to_namespace, _listed(reader, NAMESPACES, "", PartialObjectMetadata, selector))
+    return {namespace.name: namespace for namespace in namespaces}
 
 
-def _questions(reader: Reader, installed: Installed, selection: Selection) -> list[_Question]:
+def _questions(reader: Reader, installed: InstalledRelease, selection: Selection) -> list[_Question]:
     kind = selection.kind
     query = RUNNING if kind == "Pod" else {}
     pods = _RunningPods(reader, selection.namespace)
@@ -145,33 +145,33 @@ class _RunningPods:
 
     def of(self, namespace: str, selector: object) -> Sequence[Subject] | None:
         """Return the Pods in a namespace that a workload's selector selects; None if they cannot be listed."""
-        wanted = workload_selector(selector)
-        if wanted is None:
+        pod_selector = workload_selector(selector)
+        if pod_selector is None:
             return []
         if self._by_namespace is None:
             return None
-        return [pod for pod in self._by_namespace[namespace] if wanted.matches(pod.labels)]
+        return [pod for pod in self._by_namespace[namespace] if pod_selector.matches(pod.labels)]
 
     @cached_property
     def _by_namespace(self) -> Mapping[str, list[Subject]] | None:
-        found: dict[str, list[Subject]] = defaultdict(list)
+        pods_by_namespace: dict[str, list[Subject]] = defaultdict(list)
         try:
-            for content in self._reader.each(Collection(PODS, self._namespace or None), msgspec.Raw, RUNNING):
+            for content in self._reader.items(Collection(PODS, self._namespace or None), msgspec.Raw, RUNNING):
                 namespace = _decode_metadata(content).metadata.namespace
                 subject = _decode_pod(content).as_pod(namespace)
                 if subject is not None:
-                    found[namespace].append(subject)
+                    pods_by_namespace[namespace].append(subject)
         except Forbidden:
-            self._reader.lacks("list", "pods", self._namespace or None)
+            self._reader.report_missing("list", "pods", self._namespace or None)
             return None
-        return found
+        return pods_by_namespace
 
 
 class _Explainer:
     """Explains objects of some namespaces; reads each namespace at most once."""
 
     def __init__(
-        self, reader: Reader, installed: Installed, namespaces: Mapping[str, Namespace], *, with_accounts: bool
+        self, reader: Reader, installed: InstalledRelease, namespaces: Mapping[str, Namespace], *, with_accounts: bool
     ) -> None:
         self._reader = reader
         self._installed = installed
@@ -179,20 +179,20 @@ class _Explainer:
         self._with_accounts = with_accounts
         self._background = read_background(reader, installed)
         self._is_few = len(namespaces) <= FEW
-        self._scenes: dict[str, Scene] = {}
-        self._writers: dict[str, Writer] = {}
+        self._inputs_by_namespace: dict[str, ExplainInput] = {}
+        self._writers: dict[str, ControllerState] = {}
         self._healing_views: dict[str, HealingView] = {}
 
-    def explain(self, namespace: str, question: Callable[[Scene], Explanation]) -> Explanation:
-        scene = self._scene(namespace)
+    def explain(self, namespace: str, question: Callable[[ExplainInput], Explanation]) -> Explanation:
+        inputs = self._inputs(namespace)
         return explain_with_writer(
-            scene, question, lambda: self._writer(namespace, scene), lambda: self._healing_view(namespace)
+            inputs, question, lambda: self._writer(namespace, inputs), lambda: self._healing_view(namespace)
         )
 
-    def _scene(self, name: str) -> Scene:
-        if name not in self._scenes:
+    def _inputs(self, name: str) -> ExplainInput:
+        if name not in self._inputs_by_namespace:
             accounts = read_accounts(self._reader, self._installed.configuration, name) if self._with_accounts else None
-            scene = scene_in(
+            inputs = inputs_in(
                 self._reader,
                 self._installed,
                 self._background,
@@ -200,25 +200,25 @@ class _Explainer:
                 {secret: self._copy(secret, name) for secret in self._installed.configuration.reference_names},
                 accounts or (),
             )
-            self._scenes[name] = replace(scene, accounts_seen=accounts is not None)
-        return self._scenes[name]
+            self._inputs_by_namespace[name] = replace(inputs, can_list_accounts=accounts is not None)
+        return self._inputs_by_namespace[name]
 
-    def _copy(self, secret: str, namespace: str) -> CopyRead:
+    def _copy(self, secret: str, namespace: str) -> CopyResult:
         if self._is_few:
             tenant = secret in self._installed.configuration.tenant_names
             return read_copy(self._reader, self._installed.release, secret, namespace, tenant=tenant)
-        found = self._copies[secret]
-        return CopyRead(None, known=False) if found is None else found.get(namespace, CopyRead(None))
+        copies = self._copies[secret]
+        return CopyResult(None, is_known=False) if copies is None else copies.get(namespace, CopyResult(None))
 
     @cached_property
-    def _copies(self) -> Mapping[str, Mapping[str, CopyRead] | None]:
+    def _copies(self) -> Mapping[str, Mapping[str, CopyResult] | None]:
         names, tenants = self._installed.configuration.reference_names, self._installed.configuration.tenant_names
         release = self._installed.release
         return {name: list_copies(self._reader, release, name, tenant=name in tenants) for name in names}
 
-    def _writer(self, namespace: str, scene: Scene) -> Writer:
+    def _writer(self, namespace: str, inputs: ExplainInput) -> ControllerState:
         if namespace not in self._writers:
-            is_right = partial(is_as_due, scene, namespace)
+            is_right = partial(is_as_due, inputs, namespace)
             reports = self._reports[namespace] if not self._is_few else read_reports(self._reader, namespace)
             self._writers[namespace] = with_reports(self._reader, self._writer_of_all, reports, is_right)
         return self._writers[namespace]
@@ -238,12 +238,12 @@ class _Explainer:
         return read_records(self._reader, self._installed)
 
     @cached_property
-    def _writer_of_all(self) -> Writer:
+    def _writer_of_all(self) -> ControllerState:
         return read_writer_of_all(self._reader, self._installed)
 
     @cached_property
-    def _reports(self) -> Mapping[str, list[Report]]:
-        found: dict[str, list[Report]] = defaultdict(list)
+    def _reports(self) -> Mapping[str, list[EventReport]]:
+        reports_by_namespace: dict[str, list[EventReport]] = defaultdict(list)
         for report in read_reports(self._reader, None):
-            found[report.namespace].append(report)
-        return found
+            reports_by_namespace[report.namespace].append(report)
+        return reports_by_namespace

@@ -19,7 +19,7 @@ import msgspec
 from webhook.errors import Forbidden, UsageError
 from webhook.inspect.namespaces import find_namespace, list_namespaces, refuse_absent
 from webhook.inspect.reader import lacking
-from webhook.inspect.secrets import as_kubelet
+from webhook.inspect.secrets import decode_as_kubelet
 from webhook.inspect.workloads import RUNNING
 from webhook.kube.objects import SecretObject, decode_secret, to_copy
 from webhook.kube.pods import PodObject
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from webhook.inspect.reader import Reader
-    from webhook.inspect.release import Installed
+    from webhook.inspect.release import InstalledRelease
     from webhook.rules.objects import Namespace
 
 FEW = 8
@@ -54,7 +54,7 @@ class _Account(msgspec.Struct, rename="camel", gc=False):
     image_pull_secrets: list[LocalObjectReference | None] | None = None
 
 
-class _Alike(NamedTuple):
+class _PodKey(NamedTuple):
     """The properties of a Pod that decide about its pulls; Pods of one workload share them."""
 
     namespace: str
@@ -82,7 +82,7 @@ class _Alike(NamedTuple):
         )
 
 
-def read_pod_groups(reader: Reader, installed: Installed, namespace: str, selector: str) -> list[PodGroup]:
+def read_pod_groups(reader: Reader, installed: InstalledRelease, namespace: str, selector: str) -> list[PodGroup]:
     """Return the Pods in one namespace, in those of a label selector, or in all.
 
     Raises:
@@ -93,17 +93,17 @@ def read_pod_groups(reader: Reader, installed: Installed, namespace: str, select
     pods = _count(reader, namespace, set(namespaces) if selector else None, label)
     if namespace and not pods:
         refuse_absent(reader, namespace)  # an absent namespace would look like one without work
-    accounts = _accounts(reader, {each.namespace for each in pods if each.is_replaced and not any(each.references)})
+    accounts = _accounts(reader, {pod.namespace for pod in pods if pod.is_replaced and not any(pod.references)})
     groups: Counter[tuple[str, str, tuple[str, ...], tuple[str, ...]]] = Counter()
-    for each, number in pods.items():
-        references = each.references
-        if each.is_replaced:
-            if not any(references) and each.mirror is None:
-                references = accounts.get((each.namespace, each.account), ())
-            where = namespaces.get(each.namespace)
-            references += decide(each.subject(label, references), installed.configuration, where).added
+    for pod, number in pods.items():
+        references = pod.references
+        if pod.is_replaced:
+            if not any(references) and pod.mirror is None:
+                references = accounts.get((pod.namespace, pod.account), ())
+            where = namespaces.get(pod.namespace)
+            references += decide(pod.subject(label, references), installed.configuration, where).added
         names = tuple(dict.fromkeys(filter(None, references)))
-        groups[each.namespace, each.workload, each.images, names] += number
+        groups[pod.namespace, pod.workload, pod.images, names] += number
     secrets = read_secrets(reader, installed, {(group[0], name) for group in groups for name in group[3]})
     return [
         PodGroup(place, workload, images, tuple(secrets[place, name] for name in names), number)
@@ -111,36 +111,36 @@ def read_pod_groups(reader: Reader, installed: Installed, namespace: str, select
     ]
 
 
-def _namespaces(reader: Reader, installed: Installed, namespace: str, selector: str) -> Mapping[str, Namespace]:
+def _namespaces(reader: Reader, installed: InstalledRelease, namespace: str, selector: str) -> Mapping[str, Namespace]:
     """Return the namespaces by name; those that cannot be read are left out, and then no reference is added there."""
     if namespace:
-        found, _ = find_namespace(reader, namespace)
-        return {} if found is None else {namespace: found}
+        namespace_object, _ = find_namespace(reader, namespace)
+        return {} if namespace_object is None else {namespace: namespace_object}
     if selector:
-        return {each.name: each for each in list_namespaces(reader, installed.configuration, selector)}
+        return {item.name: item for item in list_namespaces(reader, installed.configuration, selector)}
     try:
-        return {each.name: each for each in list_namespaces(reader, installed.configuration)}
+        return {item.name: item for item in list_namespaces(reader, installed.configuration)}
     except UsageError:
-        reader.lacks("list", "namespaces")
+        reader.report_missing("list", "namespaces")
         return {}
 
 
-def _count(reader: Reader, namespace: str, wanted: set[str] | None, label: str) -> Counter[_Alike]:
-    found: Counter[_Alike] = Counter()
+def _count(reader: Reader, namespace: str, selected_namespaces: set[str] | None, label: str) -> Counter[_PodKey]:
+    counts: Counter[_PodKey] = Counter()
     try:
-        for pod in reader.each(Collection(PODS, namespace or None), PodObject, RUNNING):
-            if wanted is None or pod.metadata.namespace in wanted:
-                found[_alike(pod, label)] += 1
+        for pod in reader.items(Collection(PODS, namespace or None), PodObject, RUNNING):
+            if selected_namespaces is None or pod.metadata.namespace in selected_namespaces:
+                counts[_pod_key(pod, label)] += 1
     except Forbidden:
         raise UsageError(f"{lacking('list', 'pods', namespace)}: ask for it, or name a namespace with -n") from None
-    return found
+    return counts
 
 
-def _alike(pod: PodObject, label: str) -> _Alike:
+def _pod_key(pod: PodObject, label: str) -> _PodKey:
     metadata, spec = pod.metadata, pod.spec
     is_replaced = metadata.controller is not None
     service = (metadata.labels or {}).get(KNATIVE_SERVICE)
-    return _Alike(
+    return _PodKey(
         namespace=metadata.namespace,
         workload=f"Service.serving.knative.dev/{service}" if service else metadata.workload,
         images=spec.pulled_images(is_replaced=is_replaced),
@@ -155,48 +155,50 @@ def _alike(pod: PodObject, label: str) -> _Alike:
 def _accounts(reader: Reader, namespaces: set[str]) -> Mapping[tuple[str, str], tuple[str, ...]]:
     """Return the references of the ServiceAccounts of some namespaces."""
     places: list[str | None] = [*sorted(namespaces)] if len(namespaces) <= FEW else [None]
-    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    references_by_account: dict[tuple[str, str], tuple[str, ...]] = {}
     for place in places:
         try:
-            for account in reader.each(Collection(SERVICE_ACCOUNTS, place), _Account):
+            for account in reader.items(Collection(SERVICE_ACCOUNTS, place), _Account):
                 metadata = account.metadata
                 if metadata.namespace in namespaces:
-                    found[metadata.namespace, metadata.name] = references_of(account.image_pull_secrets).names
+                    references_by_account[metadata.namespace, metadata.name] = references_of(
+                        account.image_pull_secrets
+                    ).names
         except Forbidden:
-            reader.lacks("list", f"serviceaccounts{'' if place else ' across namespaces'}", place)
-    return found
+            reader.report_missing("list", f"serviceaccounts{'' if place else ' across namespaces'}", place)
+    return references_by_account
 
 
 def read_secrets(
-    reader: Reader, installed: Installed, wanted: set[tuple[str, str]]
+    reader: Reader, installed: InstalledRelease, references: set[tuple[str, str]]
 ) -> Mapping[tuple[str, str], ReferencedSecret]:
     """Return the Secrets with these namespaces and names. Those with the same name and content are one object."""
     places: defaultdict[str, list[str]] = defaultdict(list)
     secrets = _Secrets(reader, installed)
-    found: dict[tuple[str, str], ReferencedSecret] = {}
-    for namespace, name in sorted(wanted):
+    secrets_by_name: dict[tuple[str, str], ReferencedSecret] = {}
+    for namespace, name in sorted(references):
         if problem_of_subdomain(name) is None:
             places[name].append(namespace)
         else:
             # A tenant may reference "..", which is another path at the API server.
-            found[namespace, name] = secrets.single(name, None, known=True)
+            secrets_by_name[namespace, name] = secrets.single(name, None, is_known=True)
     single: list[tuple[str, str]] = []
     for name, namespaces in places.items():
         if len(namespaces) <= FEW:
             single += [(namespace, name) for namespace in namespaces]
         else:
-            found |= secrets.listed(name, namespaces)
+            secrets_by_name |= secrets.listed(name, namespaces)
     with ThreadPoolExecutor(READS_AT_ONCE, "secret") as pool:
-        contents = pool.map(lambda pair: reader.optional(SECRETS, pair[1], pair[0]), single)
-        for (namespace, name), (content, known) in zip(single, contents, strict=True):
-            found[namespace, name] = secrets.single(name, content, known=known)
-    return found
+        contents = pool.map(lambda pair: reader.get_if_allowed(SECRETS, pair[1], pair[0]), single)
+        for (namespace, name), (content, is_known) in zip(single, contents, strict=True):
+            secrets_by_name[namespace, name] = secrets.single(name, content, is_known=is_known)
+    return secrets_by_name
 
 
 class _Secrets:
     """Converts Secrets, and shares those with the same name and content: copies of a pull secret are alike."""
 
-    def __init__(self, reader: Reader, installed: Installed) -> None:
+    def __init__(self, reader: Reader, installed: InstalledRelease) -> None:
         self._reader = reader
         self._release = installed.release
         self._shared: dict[tuple[str, object, str], ReferencedSecret] = {}
@@ -204,20 +206,20 @@ class _Secrets:
     def listed(self, name: str, namespaces: Iterable[str]) -> dict[tuple[str, str], ReferencedSecret]:
         """Return the Secrets with a name in some namespaces, from a list across all of them."""
         absent = self._without_content(name, SecretState.ABSENT)
-        found = {(namespace, name): absent for namespace in namespaces}
+        secrets_by_name = {(namespace, name): absent for namespace in namespaces}
         try:
-            for each in self._reader.each(Collection(SECRETS, None, name), SecretObject):
-                if (each.metadata.namespace, name) in found:
-                    found[each.metadata.namespace, name] = self._converted(each)
+            for secret in self._reader.items(Collection(SECRETS, None, name), SecretObject):
+                if (secret.metadata.namespace, name) in secrets_by_name:
+                    secrets_by_name[secret.metadata.namespace, name] = self._converted(secret)
         except Forbidden:
-            self._reader.lacks("list", f"{SECRETS.plural} named {name} across namespaces")
-            return dict.fromkeys(found, self._without_content(name, SecretState.UNREAD))
-        return found
+            self._reader.report_missing("list", f"{SECRETS.plural} named {name} across namespaces")
+            return dict.fromkeys(secrets_by_name, self._without_content(name, SecretState.UNREAD))
+        return secrets_by_name
 
-    def single(self, name: str, content: bytes | None, *, known: bool) -> ReferencedSecret:
-        """Return a Secret from its JSON; None stands for one that does not exist, or that is not ``known``."""
+    def single(self, name: str, content: bytes | None, *, is_known: bool) -> ReferencedSecret:
+        """Return a Secret from its JSON; None stands for one that does not exist, or could not be read."""
         if content is None:
-            return self._without_content(name, SecretState.ABSENT if known else SecretState.UNREAD)
+            return self._without_content(name, SecretState.ABSENT if is_known else SecretState.UNREAD)
         return self._converted(decode_secret(content))
 
     def _without_content(self, name: str, state: SecretState) -> ReferencedSecret:
@@ -230,6 +232,6 @@ class _Secrets:
         content = "\0".join((secret.type, data.get(COPY_KEY, ""), data.get(LEGACY_KEY, "")))
         key = (name, sha256(content.encode()).digest(), pull_secret)
         if key not in self._shared:
-            state, credentials = as_kubelet(secret)
+            state, credentials = decode_as_kubelet(secret)
             self._shared[key] = ReferencedSecret(name, state, credentials, pull_secret)
         return self._shared[key]

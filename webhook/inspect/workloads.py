@@ -17,41 +17,41 @@ from webhook.rules.names import problem_of_subdomain
 
 if TYPE_CHECKING:
     from webhook.inspect.reader import Reader
-    from webhook.inspect.release import Installed
+    from webhook.inspect.release import InstalledRelease
 
 RUNNING = {"fieldSelector": NOT_ENDED}
 
 
-def read_coverage(reader: Reader, installed: Installed, namespace: str, selector: str) -> Coverage:
+def read_coverage(reader: Reader, installed: InstalledRelease, namespace: str, selector: str) -> Coverage:
     """Return the coverage of each image of each workload, in one namespace or in those of a label selector."""
     configured = registries_for(installed.configuration, read_sources(reader, installed, datetime.now(UTC)))
     workloads = _workloads(reader, installed, namespace, selector)
     secrets = _Secrets(reader)
-    found = [
+    images = [
         exposure
         for workload in workloads
         for exposure in exposures(
             workload, {name: secrets.registries(workload.namespace, name) for name in workload.references}, configured
         )
     ]
-    return Coverage(tuple(dict.fromkeys(found)))  # Pods of one workload may differ in other images
+    return Coverage(tuple(dict.fromkeys(images)))  # Pods of one workload may differ in other images
 
 
-def _workloads(reader: Reader, installed: Installed, namespace: str, selector: str) -> list[Workload]:
+def _workloads(reader: Reader, installed: InstalledRelease, namespace: str, selector: str) -> list[Workload]:
     """Return each workload once, with the images and references of its Pods that differ."""
-    named = list_namespaces(reader, installed.configuration, selector) if selector else None
-    wanted = None if named is None else {each.name for each in named}
-    found: dict[Workload, None] = {}
+    namespaces = list_namespaces(reader, installed.configuration, selector) if selector else None
+    selected_namespaces = None if namespaces is None else {item.name for item in namespaces}
+    workloads: dict[Workload, None] = {}
     try:
-        for pod in reader.each(Collection(PODS, namespace or None), PodObject, RUNNING):
+        for pod in reader.items(Collection(PODS, namespace or None), PodObject, RUNNING):
             metadata, spec = pod.metadata, pod.spec
-            if wanted is None or metadata.namespace in wanted:
-                found[Workload(metadata.namespace, metadata.workload, spec.images(), spec.references)] = None
+            if selected_namespaces is None or metadata.namespace in selected_namespaces:
+                workloads[Workload(metadata.namespace, metadata.workload, spec.images(), spec.references)] = None
     except Forbidden:
         raise UsageError(f"{lacking('list', 'pods', namespace)}: ask for it, or name a namespace with -n") from None
-    if namespace and not found:
+    if namespace and not workloads:
         refuse_absent(reader, namespace)  # an absent namespace would look like one without work
-    return sorted(found, key=lambda workload: (workload.namespace, workload.title))
+    return sorted(workloads, key=lambda workload: (workload.namespace, workload.title))
 
 
 class _Secrets:
@@ -71,7 +71,7 @@ class _Secrets:
     def _read(self, namespace: str, name: str) -> frozenset[str] | None:
         # A tenant may reference "..", which is another path at the API server.
         is_possible = problem_of_subdomain(name) is None
-        content, known = self._reader.optional(SECRETS, name, namespace) if is_possible else (None, True)
+        content, is_known = self._reader.get_if_allowed(SECRETS, name, namespace) if is_possible else (None, True)
         if content is None:
-            return frozenset() if known else None
+            return frozenset() if is_known else None
         return registries_of(decode_secret(content).data or {})

@@ -345,8 +345,8 @@ class Client:
     def _fields(self, content_type: str) -> bytes:
         """Return the header fields of a request as they are sent, encoded once for each token."""
         authorization = self._authorization()
-        known = self._encoded_fields.get(content_type)
-        if known is None or known[0] != authorization:
+        cached = self._encoded_fields.get(content_type)
+        if cached is None or cached[0] != authorization:
             pool = self._pool
             headers = {
                 "Host": pool.host_header,
@@ -357,8 +357,8 @@ class Client:
             # With https, urllib3 sends them in CONNECT. The API server must not see the password of the proxy.
             if pool.proxy is not None and pool.scheme == "http":
                 headers |= pool.proxy_headers
-            known = self._encoded_fields[content_type] = authorization, encode_fields(headers)
-        return known[1]
+            cached = self._encoded_fields[content_type] = authorization, encode_fields(headers)
+        return cached[1]
 
     def _headers(self, content_type: str, authorization: str) -> dict[str, str]:
         headers = {"Accept": "application/json", "User-Agent": USER_AGENT}

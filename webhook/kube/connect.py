@@ -65,8 +65,8 @@ def _refuse_unknown_context(kubeconfig: Path | None, context: str | None) -> Non
     from difflib import get_close_matches  # noqa: PLC0415 - only for this message
 
     shown = list(dict.fromkeys([*get_close_matches(context, names, n=1), *names]))
-    where = f"kubeconfig {':'.join(map(str, files))}"
-    raise UsageError(f"{where} has no context {context}; choose with --context: {some(shown, CONTEXTS_SHOWN)}")
+    location = f"kubeconfig {':'.join(map(str, files))}"
+    raise UsageError(f"{location} has no context {context}; choose with --context: {some(shown, CONTEXTS_SHOWN)}")
 
 
 def _simple_access(kubeconfig: Path | None, context: str | None) -> Access | None:

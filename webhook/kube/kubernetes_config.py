@@ -45,8 +45,8 @@ def packaged_access(kubeconfig: Path | None, context: str | None) -> Access:
     except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
         # Broken YAML, a folder, a list at the top, an unreadable certificate: the loader lets each exception escape as
         # it is.
-        where = f"kubeconfig {kubeconfig}" if kubeconfig else "the default kubeconfig"
-        raise UsageError(f"{where} cannot be read: {_explained(error)}") from None
+        location = f"kubeconfig {kubeconfig}" if kubeconfig else "the default kubeconfig"
+        raise UsageError(f"{location} cannot be read: {_explained(error)}") from None
     return Access(str(configuration.host), pool, lambda: _authorization(configuration))
 
 
@@ -67,9 +67,9 @@ def _unusable(kubeconfig: Path | None, message: str) -> str:
     problem = _LOADERS_WORDS.sub("", message).strip().rstrip(".")
     if "No configuration found" in problem:
         return f"kubeconfig {files} does not exist or is empty: give a file with --kubeconfig, or set KUBECONFIG"
-    look = f"kubectl config view --kubeconfig {shlex.quote(str(kubeconfig))}" if kubeconfig else "kubectl config view"
+    todo = f"kubectl config view --kubeconfig {shlex.quote(str(kubeconfig))}" if kubeconfig else "kubectl config view"
     return (
-        f"kubeconfig {files} cannot be used: {problem}; correct it, or give another one with --kubeconfig. Next: {look}"
+        f"kubeconfig {files} cannot be used: {problem}; correct it, or give another one with --kubeconfig. Next: {todo}"
     )
 
 
@@ -77,8 +77,8 @@ def _explained(error: Exception) -> str:
     """Return the error in a kubeconfig, and what to do."""
     todo = "give a readable file with --kubeconfig"
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark) is not None:
-        began = 0 if error.context_mark is None else error.context_mark.line + 1
-        problem = yaml_problem(error.problem or "", mark.line + 1, mark.column + 1, error.context or "", began)
+        context_line = 0 if error.context_mark is None else error.context_mark.line + 1
+        problem = yaml_problem(error.problem or "", mark.line + 1, mark.column + 1, error.context or "", context_line)
         return f"it is not valid YAML: {problem}; correct it, or {todo}"
     if isinstance(error, (TypeError, AttributeError)):
         # The loader assumes the right shape, so its own message is about Python.

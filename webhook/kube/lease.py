@@ -269,8 +269,8 @@ class LeaseElection:
     def _remaining(self, now: float) -> float:
         """Return the seconds until the Lease expires if it is not renewed."""
         # The duration in the Lease counts, because the cleanup job holds it for longer than an election does.
-        given = self._observed.spec.lease_duration_seconds if self._observed else None
-        return self._observed_at + (given or self._timing.duration) - now
+        duration = self._observed.spec.lease_duration_seconds if self._observed else None
+        return self._observed_at + (duration or self._timing.duration) - now
 
     def _spec(self, previous: Lease | None) -> LeaseSpec:
         stamp = timestamp()

@@ -26,7 +26,7 @@ from webhook.rules.gates import MIRROR_ANNOTATION
 from webhook.rules.healing import PodOwner, PulledPod
 from webhook.rules.images import LONGEST_REFERENCE
 from webhook.rules.objects import Subject
-from webhook.rules.ownership import Writer, is_ours
+from webhook.rules.ownership import FieldManager, is_ours
 from webhook.rules.pulls import LONGEST_MESSAGE, PULL_FAILURES, PullingPod, WaitingContainer
 from webhook.rules.references import LocalObjectReference, references_of
 
@@ -180,9 +180,14 @@ class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
     def pulled_images(self, *, is_replaced: bool) -> tuple[str, ...]:
         """Return the images that the kubelet pulls; a new Pod has no ephemeral containers."""
         lists = (self.init_containers, self.containers, None if is_replaced else self.ephemeral_containers)
-        found = [each.image for containers in lists for each in containers or () if each.image_pull_policy != _NEVER]
-        found += [volume.reference for volume in self.image_volumes.values() if volume.pull_policy != _NEVER]
-        return tuple(filter(None, dict.fromkeys(found)))
+        images = [
+            container.image
+            for containers in lists
+            for container in containers or ()
+            if container.image_pull_policy != _NEVER
+        ]
+        images += [volume.reference for volume in self.image_volumes.values() if volume.pull_policy != _NEVER]
+        return tuple(filter(None, dict.fromkeys(images)))
 
 
 class _Waiting(msgspec.Struct, frozen=True):
@@ -279,9 +284,11 @@ def to_pulling_pod(obj: PodObject) -> PullingPod | None:
         references=obj.spec.references,
         images=tuple(dict.fromkeys(images.values())),
         waiting=tuple(
-            WaitingContainer(images[each.name], waiting.reason, waiting.message[:LONGEST_MESSAGE], each.ended)
-            for each in status.all_statuses
-            if (waiting := each.state.waiting) is not None and each.name in images
+            WaitingContainer(
+                images[container_status.name], waiting.reason, waiting.message[:LONGEST_MESSAGE], container_status.ended
+            )
+            for container_status in status.all_statuses
+            if (waiting := container_status.state.waiting) is not None and container_status.name in images
         ),
     )
 
@@ -345,8 +352,8 @@ def _owner(metadata: PodMeta) -> PodOwner | None:
 
 def _kept(images: Iterator[str]) -> tuple[str, ...]:
     # Distinct before they are cut, so that a repeated image takes no place of another.
-    found = dict.fromkeys(image for image in images if 0 < len(image) <= LONGEST_REFERENCE)
-    return tuple(intern(image) for image in islice(found, MAX_IMAGES))
+    unique_images = dict.fromkeys(image for image in images if 0 < len(image) <= LONGEST_REFERENCE)
+    return tuple(intern(image) for image in islice(unique_images, MAX_IMAGES))
 
 
 def _images(spec: PodSpec) -> Iterator[str]:
@@ -367,7 +374,7 @@ def _failing(spec: PodSpec, status: PodStatus) -> Iterator[str]:
         (spec.containers, status.container_statuses),
         (spec.init_containers, status.init_container_statuses),
     ):
-        failing = {each.name for each in statuses or () if each.fails_to_pull}
+        failing = {container_status.name for container_status in statuses or () if container_status.fails_to_pull}
         for container in containers or ():
             if container.name in failing:
                 yield container.image
@@ -382,18 +389,18 @@ def _has_run(spec: PodSpec, status: PodStatus) -> bool:
     and so does a sidecar (an init container that is always restarted) that has begun.
     """
     # KEP-753: a sidecar is an init container with restartPolicy Always.
-    sidecars = {each.name for each in spec.init_containers or () if each.restart_policy == "Always"}
+    sidecars = {container.name for container in spec.init_containers or () if container.restart_policy == "Always"}
     inits, ephemeral = status.init_container_statuses or (), status.ephemeral_container_statuses or ()
     return (
         status.phase not in ("", "Pending")
-        or any(each.has_begun for each in status.container_statuses or ())
-        or any(each.is_running or (each.name in sidecars and each.has_begun) for each in inits)
+        or any(container.has_begun for container in status.container_statuses or ())
+        or any(container.is_running or (container.name in sidecars and container.has_begun) for container in inits)
         # An ephemeral container that runs is usually a debug session of a person.
-        or any(each.is_running for each in ephemeral)
+        or any(container.is_running for container in ephemeral)
     )
 
 
-class _TimedWriter(Writer, frozen=True, gc=False):
+class _TimedWriter(FieldManager, frozen=True, gc=False):
     time: datetime | None = None
 
 

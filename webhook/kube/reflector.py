@@ -220,14 +220,14 @@ class Reflector(Generic[W, V]):
     def _recover(self, error: Exception, failures: int, *, has_listed: bool) -> None:
         base, cap = (WATCH_BACKOFF_BASE, WATCH_BACKOFF_CAP) if has_listed else (BACKOFF_BASE, BACKOFF_CAP)
         seconds = delay(failures, random.random(), base=base, cap=cap)  # noqa: S311 (jitter)
-        where = {"collection": str(self.collection), "retry_in": round(seconds, 2)}
+        log_fields = {"collection": str(self.collection), "retry_in": round(seconds, 2)}
         if isinstance(error, ApiError):
             seconds = max(seconds, error.retry_after or 0.0)
             # A missing right is reported by webhook.kube.rights, once for all watches and retries.
             level = log.debug if isinstance(error, Forbidden) else log.info
-            level("watch interrupted", cause=str(error), **where)
+            level("watch interrupted", cause=str(error), **log_fields)
         else:
-            log.error("watch failed", exc_info=error, **where)
+            log.error("watch failed", exc_info=error, **log_fields)
         # A defect of the handler may have left an object out, and only a list brings it again.
         if isinstance(error, Gone) or not isinstance(error, ApiError) or self._failed_watches >= FAILED_WATCHES:
             self._resource_version = ""

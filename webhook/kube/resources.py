@@ -51,9 +51,9 @@ class Collection(msgspec.Struct, frozen=True):
         return {"fieldSelector": fields} if fields else {}
 
     def __str__(self) -> str:
-        where = f" in {self.namespace}" if self.namespace else ""
+        scope = f" in {self.namespace}" if self.namespace else ""
         return (
-            f"{self.resource.plural}{where}"
+            f"{self.resource.plural}{scope}"
             + (f" named {self.name}" if self.name else "")
             + (f" with {self.fields}" if self.fields else "")
         )

@@ -49,8 +49,8 @@ class Headers(Mapping[str, str]):
         self._fields.clear()
 
     def __getitem__(self, name: str) -> str:
-        wanted = name.lower().encode("latin-1")
-        values = [value for key, value in self._fields if key.lower() == wanted]
+        encoded_name = name.lower().encode("latin-1")
+        values = [value for key, value in self._fields if key.lower() == encoded_name]
         if not values:
             raise KeyError(name)
         # RFC 9110, 5.3: repeated fields are one list with commas. Latin-1 decodes every byte, so it never fails.

@@ -93,7 +93,7 @@ class MissingRights:
         """Return the rights that are missing now."""
         with self._lock:
             # Here and not in note(), so that a request never searches all of them.
-            for right in [known for known, met_at in self._missing.items() if met_at < self._clock() - FORGET_SECONDS]:
+            for right in [entry for entry, met_at in self._missing.items() if met_at < self._clock() - FORGET_SECONDS]:
                 del self._missing[right]
             return sorted(self._missing)
 

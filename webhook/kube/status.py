@@ -168,9 +168,9 @@ def not_from_api_server(
     method: str, path: str, code: int, headers: Mapping[str, str], retry_after: float | None = None
 ) -> ApiError:
     """Return the exception for a response that does not come from the API server; its content is not quoted."""
-    given = headers.get("Content-Type", "").partition(";")[0][:_CONTENT_TYPE_LIMIT]
+    media_type = headers.get("Content-Type", "").partition(";")[0][:_CONTENT_TYPE_LIMIT]
     # The sender is unknown, and this text is shown in logs, Events and terminals.
-    shown = given if given.isascii() and given.isprintable() and given else "no content type"
+    shown = media_type if media_type.isascii() and media_type.isprintable() and media_type else "no content type"
     message = f"{method} {path}: {code} ({shown}): not an answer of the API server, but perhaps of a proxy before it"
     return _error(ApiUnavailable, message, code, "", retry_after)
 

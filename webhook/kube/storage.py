@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from webhook.kube.wire import decoder
 from webhook.rules.dockerconfig import COPY_KEY
-from webhook.rules.ownership import FIELD_MANAGER, Writer, is_ours
+from webhook.rules.ownership import FIELD_MANAGER, FieldManager, is_ours
 from webhook.rules.versions import SOURCES_ANNOTATION
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _LAST_SHORT = 15
 _SEVEN_BITS = 7
 
 
-class ManagedFields(Writer, frozen=True, gc=False, rename="camel"):
+class ManagedFields(FieldManager, frozen=True, gc=False, rename="camel"):
     """A complete entry of ``metadata.managedFields``."""
 
     api_version: str = ""
@@ -85,9 +85,9 @@ class StoredSecret(msgspec.Struct, frozen=True):
         writers = self.metadata.managed_fields
         if any(map(_has_updated, writers)):
             return self
-        found = [_after_update(entry) if is_ours(entry) else entry for entry in writers]
+        entries = [_after_update(entry) if is_ours(entry) else entry for entry in writers]
         updated = [replace(entry, manager=FIELD_MANAGER) for entry in writers if is_ours(entry)][:1]
-        return replace(self, metadata=replace(self.metadata, managed_fields=(*found, *updated)))
+        return replace(self, metadata=replace(self.metadata, managed_fields=(*entries, *updated)))
 
     def stored_bytes(self) -> int:
         """Return the bytes of the key and of the value in etcd."""
@@ -109,7 +109,7 @@ class StoredSecret(msgspec.Struct, frozen=True):
 decode_stored: Callable[[bytes | msgspec.Raw], StoredSecret] = decoder(StoredSecret)
 
 
-def _has_updated(entry: Writer) -> bool:
+def _has_updated(entry: FieldManager) -> bool:
     return is_ours(entry) and entry.manager == FIELD_MANAGER
 
 
@@ -140,7 +140,7 @@ def _size_of_metadata(metadata: _Metadata) -> int:
         + _TIME
         + _map(11, _encoded(metadata.labels))
         + _map(12, _encoded(metadata.annotations))
-        + sum(_text(14, each) for each in metadata.finalizers)
+        + sum(_text(14, finalizer) for finalizer in metadata.finalizers)
         + sum(_field(17, _size_of_entry(entry)) for entry in metadata.managed_fields)
     )
 

@@ -93,7 +93,7 @@ class Webhook(msgspec.Struct, frozen=True, rename="camel"):
             namespace_selector=self.namespace_selector.selector(),
             object_selector=self.object_selector.selector(),
             failure_policy=self.failure_policy,
-            trusts=bool(self.client_config.ca_bundle),
+            has_ca_bundle=bool(self.client_config.ca_bundle),
         )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import msgspec
 
 from webhook.errors import ApiUnavailable
-from webhook.rules.ownership import Writer  # noqa: TC001 - msgspec evaluates the annotation
+from webhook.rules.ownership import FieldManager  # noqa: TC001 - msgspec evaluates the annotation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ class WrittenMeta(ObjectMeta, frozen=True, rename="camel"):
     """The same, with the managers that wrote the object, and the finalizers that keep it from being deleted."""
 
     creation_timestamp: str = ""
-    managed_fields: tuple[Writer, ...] = ()
+    managed_fields: tuple[FieldManager, ...] = ()
     finalizers: tuple[str, ...] = ()
 
 

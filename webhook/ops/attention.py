@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from webhook.ops.html import Verdict
+from webhook.ops.html import Banner
 from webhook.ops.page_data import NOT_LOOKED_AT, REFERENCES_ONLY
 from webhook.report.explain.commands import create_source, expiry_command, rename_command, source_command
 from webhook.report.reasons import CATALOG, WRITE_RESULTS, advice
@@ -85,7 +85,7 @@ def copies_in(status: SyncStatus, *states: CopyState) -> int:
 
 def find_attention(data: PageData) -> list[Item]:
     """Return everything that needs a person, the problems first."""
-    found = [
+    items = [
         *_process(data),
         *_sources(data.status, data.now),
         *_pull_secrets(data.status),
@@ -96,29 +96,29 @@ def find_attention(data: PageData) -> list[Item]:
         *_certificates(data),
     ]
     # sorted() is stable, so items of the same kind keep the order above.
-    return sorted(found, key=lambda item: item.kind is not Kind.BAD)
+    return sorted(items, key=lambda item: item.kind is not Kind.BAD)
 
 
-def judge(data: PageData, items: Sequence[Item]) -> Verdict:
+def judge(data: PageData, items: Sequence[Item]) -> Banner:
     """Return the verdict on the release."""
     # The order is that of trust: without a leader, or before this replica is ready, its numbers may be old.
     leader = data.status.leader
     if _has_no_leader(leader):
         detail = "Copies and references are not updated until a replica of sync holds the Lease."
-        return Verdict(Kind.BAD, "No leader", detail)
+        return Banner(Kind.BAD, "No leader", detail)
     if not (leader.leading or leader.taking_over or leader.holder):
-        return Verdict(Kind.BAD, "This replica does not know who leads", f"It cannot read the Lease {leader.lease}.")
+        return Banner(Kind.BAD, "This replica does not know who leads", f"It cannot read the Lease {leader.lease}.")
     if data.unready:
-        return Verdict(Kind.BAD, "This replica is not ready", "The cause is listed below.")
+        return Banner(Kind.BAD, "This replica is not ready", "The cause is listed below.")
     if items and (leader.leading or any(item.kind is Kind.BAD for item in items)):
         kind = Kind.BAD if any(item.kind is Kind.BAD for item in items) else Kind.MIND
-        return Verdict(kind, _needing(items), _current(data.status) if leader.leading else _idle(leader))
+        return Banner(kind, _needing(items), _current(data.status) if leader.leading else _idle(leader))
     if leader.taking_over:
-        return Verdict(Kind.MIND, "This replica is taking over", _idle(leader))
+        return Banner(Kind.MIND, "This replica is taking over", _idle(leader))
     if _has_lapsed(leader):
-        return Verdict(Kind.MIND, "This replica does not lead any more", _idle(leader))
+        return Banner(Kind.MIND, "This replica does not lead any more", _idle(leader))
     if not leader.leading:
-        return Verdict(Kind.MIND, "This replica is a standby", _idle(leader), _to_leader(data))
+        return Banner(Kind.MIND, "This replica is a standby", _idle(leader), _to_leader(data))
     return _progress(data)
 
 
@@ -161,76 +161,79 @@ def _to_leader(data: PageData) -> str:
 
 
 def _current(status: SyncStatus) -> str:
-    current, total = copies_in(status, CopyState.CURRENT), sum(each.selected_namespaces for each in status.pull_secrets)
+    current, total = (
+        copies_in(status, CopyState.CURRENT),
+        sum(entry.selected_namespaces for entry in status.pull_secrets),
+    )
     return f"{current:,} of {counted(total, 'copy is', 'copies are')} current."
 
 
-def _progress(data: PageData) -> Verdict:
+def _progress(data: PageData) -> Banner:
     """Return the verdict of a leader without findings."""
     status = data.status
     unchecked = sum(namespace.state == NOT_LOOKED_AT for namespace in data.namespaces)
     total = sum(entry.selected_namespaces for entry in status.pull_secrets)
     current = copies_in(status, CopyState.CURRENT)
     if not any(not entry.retired for entry in status.pull_secrets):
-        return Verdict(Kind.MIND, "No pull secret is configured", "Add one to pullSecrets in the values of the chart.")
+        return Banner(Kind.MIND, "No pull secret is configured", "Add one to pullSecrets in the values of the chart.")
     if unchecked:
-        return Verdict(Kind.MIND, f"Checking {counted(unchecked, 'namespace')}", _current(status))
-    selected = sum(bool(each.copies) or each.state == REFERENCES_ONLY for each in data.namespaces)
+        return Banner(Kind.MIND, f"Checking {counted(unchecked, 'namespace')}", _current(status))
+    selected = sum(bool(view.copies) or view.state == REFERENCES_ONLY for view in data.namespaces)
     others = counted(len(data.namespaces) - selected, "other is", "others are")
     detail = f"{counted(selected, 'namespace is', 'namespaces are')} selected, {others} not."
     if not total and selected:
-        return Verdict(Kind.GOOD, "No namespace needs a copy", detail)
+        return Banner(Kind.GOOD, "No namespace needs a copy", detail)
     if not total:
         return _none_selected(data)
     if current < total:
-        return Verdict(Kind.MIND, f"Writing {counted(total - current, 'copy', 'copies')}", _current(status))
+        return Banner(Kind.MIND, f"Writing {counted(total - current, 'copy', 'copies')}", _current(status))
     text = "The only copy is current" if total == 1 else f"All {total:,} copies are current"
-    return Verdict(Kind.GOOD, text, detail)
+    return Banner(Kind.GOOD, text, detail)
 
 
-def _none_selected(data: PageData) -> Verdict:
+def _none_selected(data: PageData) -> Banner:
     """Return the verdict while no pull secret goes to any namespace."""
-    willing = next((each for each in data.namespaces if each.reason in OPTED_IN_ONLY), None)
-    if willing is not None:
-        which = "any namespace" if data.everywhere else "a namespace that has opted in"
-        detail = f"For example, {willing.name}: {_plain(CATALOG[willing.reason].meaning)}."
-        command = f"kubectl pullsecrets explain ns/{willing.name}"
-        return Verdict(Kind.MIND, f"No pull secret applies to {which}", detail, command)
+    example = next((view for view in data.namespaces if view.reason in OPTED_IN_ONLY), None)
+    if example is not None:
+        target = "any namespace" if data.everywhere else "a namespace that has opted in"
+        detail = f"For example, {example.name}: {_plain(CATALOG[example.reason].meaning)}."
+        command = f"kubectl pullsecrets explain ns/{example.name}"
+        return Banner(Kind.MIND, f"No pull secret applies to {target}", detail, command)
     if data.everywhere:
         detail = f"All are excluded, are being deleted, or opt out with {data.opt_in}."
     else:
         detail = f"To opt in, label a namespace with {data.opt_in}."
-    return Verdict(Kind.MIND, "No namespace is selected", detail)
+    return Banner(Kind.MIND, "No namespace is selected", detail)
 
 
 def _process(data: PageData) -> Iterator[Item]:
     status, leader = data.status, data.status.leader
-    place = f"kubectl -n {status.release_namespace}"
+    kubectl = f"kubectl -n {status.release_namespace}"
     if data.unready:
         failed = [line for line in data.unready.splitlines() if line.startswith("[-]")]
-        told = "; ".join(line.removeprefix("[-]") for line in failed) or data.unready
-        yield Item(Kind.BAD, "This replica", sentence(f"it is not ready: {told}"), f"{place} get pods")
+        text = "; ".join(line.removeprefix("[-]") for line in failed) or data.unready
+        yield Item(Kind.BAD, "This replica", sentence(f"it is not ready: {text}"), f"{kubectl} get pods")
     if _has_no_leader(leader):
-        told = f"No replica of sync holds the Lease {leader.lease}."
-        yield Item(Kind.BAD, "The leader election", told, f"{place} get lease {leader.lease}")
+        text = f"No replica of sync holds the Lease {leader.lease}."
+        yield Item(Kind.BAD, "The leader election", text, f"{kubectl} get lease {leader.lease}")
     elif leader.problem and not (leader.leading or leader.taking_over):
-        told = f"This replica cannot read the Lease {leader.lease}, so it does not know who leads: {leader.problem}"
-        yield Item(Kind.BAD, "The leader election", sentence(told), f"{place} get lease {leader.lease}")
+        text = f"This replica cannot read the Lease {leader.lease}, so it does not know who leads: {leader.problem}"
+        yield Item(Kind.BAD, "The leader election", sentence(text), f"{kubectl} get lease {leader.lease}")
     down = [watch.of for watch in status.watches if not watch.connected]
     if down:
         reopened = "It is reopened" if len(down) == 1 else "They are reopened"
-        told = f"{counted(len(down), 'watch is', 'watches are')} not open: {listed(down)}. {reopened} regularly."
-        yield Item(Kind.BAD, "The watches", told, "kubectl get --raw /readyz")
+        text = f"{counted(len(down), 'watch is', 'watches are')} not open: {listed(down)}. {reopened} regularly."
+        yield Item(Kind.BAD, "The watches", text, "kubectl get --raw /readyz")
     if status.paused_seconds:
-        told = f"The API server throttles this client, so writes pause for {_seconds(status.paused_seconds)}."
-        yield Item(Kind.MIND, "Writing", told)
+        text = f"The API server throttles this client, so writes pause for {_seconds(status.paused_seconds)}."
+        yield Item(Kind.MIND, "Writing", text)
     oldest = status.oldest_unreconciled
     if oldest is not None and oldest.seconds > WAITING_SECONDS:
-        told = f"It has waited {_seconds(oldest.seconds)} for a check or for a write that succeeds."
+        text = f"It has waited {_seconds(oldest.seconds)} for a check or for a write that succeeds."
         yield Item(
             Kind.MIND,
             f"Namespace {oldest.namespace}",
-            told,
+            text,
             f"kubectl pullsecrets explain ns/{oldest.namespace}",
             namespaces=(oldest.namespace,),
         )
@@ -238,38 +241,41 @@ def _process(data: PageData) -> Iterator[Item]:
 
 def _sources(status: SyncStatus, now: datetime) -> Iterator[Item]:
     for source in status.sources:
-        title, look = f"Source {source.name}", f"kubectl -n {status.release_namespace} describe secret {source.name}"
+        title, describe_command = (
+            f"Source {source.name}",
+            f"kubectl -n {status.release_namespace} describe secret {source.name}",
+        )
         if source.valid is False:
-            told = " ".join((sentence(source.message), *_effects(status, source)))
-            yield Item(Kind.BAD, title, told, _remedy(status, source), source.reason)
+            text = " ".join((sentence(source.message), *_effects(status, source)))
+            yield Item(Kind.BAD, title, text, _remedy(status, source), source.reason)
         if source.renewal_reason:
             times = counted(source.renewal_failures, "attempt has", "attempts have")
-            told = f"{times} not renewed its credential. {sentence(source.renewal_message)}"
+            text = f"{times} not renewed its credential. {sentence(source.renewal_message)}"
             command = source_command(status.release_namespace, source.name, SourceReason.NOT_ISSUED, ())
-            yield Item(Kind.MIND, title, told, command)
+            yield Item(Kind.MIND, title, text, command)
         if source.refused_by:
-            told = f"Its credential is refused by {listed(source.refused_by)}."
-            yield Item(Kind.BAD, title, told, look, SourceReason.CREDENTIAL_REFUSED)
+            text = f"Its credential is refused by {listed(source.refused_by)}."
+            yield Item(Kind.BAD, title, text, describe_command, SourceReason.CREDENTIAL_REFUSED)
         if source.left_out:
-            told = f"{counted(source.left_out, 'entry is', 'entries are')} not copied. {sentence(source.remark)}"
-            yield Item(Kind.MIND, title, told, look)
-        yield from _expiry(status, source, now, look)
+            text = f"{counted(source.left_out, 'entry is', 'entries are')} not copied. {sentence(source.remark)}"
+            yield Item(Kind.MIND, title, text, describe_command)
+        yield from _expiry(status, source, now, describe_command)
 
 
-def _expiry(status: SyncStatus, source: SourceStatus, now: datetime, look: str) -> Iterator[Item]:
+def _expiry(status: SyncStatus, source: SourceStatus, now: datetime, describe_command: str) -> Iterator[Item]:
     """Yield an item for the credential of a source that expires first, and for times that cannot be used."""
     title = f"Source {source.name}"
     if source.expiries and source.expiry_reason:
         first = source.expiries[0]
         expired = source.expiry_reason == ExpiryReason.EXPIRED
-        others = sum(each.expires_at == first.expires_at for each in source.expiries) - 1
+        others = sum(expiry.expires_at == first.expires_at for expiry in source.expiries) - 1
         more = f" and {others} more" if others else ""
-        told = f"The credential for {first.registry}{more} {describe(first.expires_at, now)}."
-        told = f"{told} {'It should have been renewed.' if source.renews else 'Issue a new one.'}"
+        text = f"The credential for {first.registry}{more} {describe(first.expires_at, now)}."
+        text = f"{text} {'It should have been renewed.' if source.renews else 'Issue a new one.'}"
         command = expiry_command(status.release_namespace, source.name, first.registry, renews=source.renews)
-        yield Item(Kind.BAD if expired else Kind.MIND, title, told, command, source.expiry_reason)
+        yield Item(Kind.BAD if expired else Kind.MIND, title, text, command, source.expiry_reason)
     if source.expiry_problem:
-        yield Item(Kind.MIND, title, sentence(source.expiry_problem), look, ExpiryReason.UNREADABLE)
+        yield Item(Kind.MIND, title, sentence(source.expiry_problem), describe_command, ExpiryReason.UNREADABLE)
 
 
 def _remedy(status: SyncStatus, source: SourceStatus) -> str:
@@ -288,8 +294,8 @@ def _effects(status: SyncStatus, source: SourceStatus) -> Iterator[str]:
         kept = entry.copies.get(CopyState.KEPT, 0)
         waiting = sum(entry.copies.get(state, 0) for state in (CopyState.MISSING, CopyState.STALE))
         if kept:
-            how = "the last good content" if entry.last_good else "the content that is there"
-            yield f"{counted(kept, 'copy', 'copies')} of {entry.name} {'keeps' if kept == 1 else 'keep'} {how}."
+            content = "the last good content" if entry.last_good else "the content that is there"
+            yield f"{counted(kept, 'copy', 'copies')} of {entry.name} {'keeps' if kept == 1 else 'keep'} {content}."
         if waiting:
             yield f"{counted(waiting, 'copy', 'copies')} of {entry.name} cannot be written."
 
@@ -302,18 +308,18 @@ def _pull_secrets(status: SyncStatus) -> Iterator[Item]:
             meaning = CATALOG[entry.problem].meaning if entry.problem in CATALOG else entry.problem
             yield Item(Kind.BAD, f"Pull secret {entry.name}", sentence(_plain(meaning)), "", entry.problem)
         if entry.rollout is not None and entry.rollout.reason:
-            told = sentence(f"its rotation is held: {entry.rollout.message}")
+            text = sentence(f"its rotation is held: {entry.rollout.message}")
             command = f"kubectl -n {status.release_namespace} get events --field-selector reason=RotationHeld"
-            yield Item(Kind.BAD, f"Pull secret {entry.name}", told, command, entry.rollout.reason)
+            yield Item(Kind.BAD, f"Pull secret {entry.name}", text, command, entry.rollout.reason)
 
 
 def _removals(data: PageData) -> Iterator[Item]:
     if data.status.held_removals:
-        told = (
+        text = (
             f"The configuration would remove {counted(data.status.held_removals, 'copy', 'copies')}, so it is held. "
             "Correct the configuration, or confirm it."
         )
-        yield Item(Kind.BAD, "The configuration", told, data.confirm_command)
+        yield Item(Kind.BAD, "The configuration", text, data.confirm_command)
 
 
 def _namespaces(data: PageData) -> Iterator[Item]:
@@ -345,57 +351,57 @@ def _namespaces(data: PageData) -> Iterator[Item]:
 
 
 def _conflicting(title: str, names: Sequence[str], secret: str) -> Item:
-    what_to_do = sentence(advice(FindingReason.COPY_CONFLICT))
-    told = f"Secret {secret} was not made by this release, so it is left alone. {what_to_do}"
-    return Item(Kind.BAD, title, told, rename_command(names[0], secret), FindingReason.COPY_CONFLICT, names)
+    remedy = sentence(advice(FindingReason.COPY_CONFLICT))
+    text = f"Secret {secret} was not made by this release, so it is left alone. {remedy}"
+    return Item(Kind.BAD, title, text, rename_command(names[0], secret), FindingReason.COPY_CONFLICT, names)
 
 
 def _failing(data: PageData, title: str, names: Sequence[str], result: str) -> Item:
     """Return the item for failed writes; if they are refused, with the answer that an Event about the first one has."""
-    about = (event for event in data.events if event.reason == "CopyDenied" and event.namespace == names[0])
+    denials = (event for event in data.events if event.reason == "CopyDenied" and event.namespace == names[0])
     # Only an Event has the API server's own sentence, and only those that this process sent are known.
-    event = next(about, None) if result in REFUSALS else None
+    event = next(denials, None) if result in REFUSALS else None
     example = "" if len(names) == 1 else f"In {names[0]}: "
     meaning = WRITE_RESULTS[result].meaning if result in WRITE_RESULTS else result
-    told = f"{example}{event.message}" if event is not None else f"the last write failed: {_plain(meaning)}"
+    text = f"{example}{event.message}" if event is not None else f"the last write failed: {_plain(meaning)}"
     command = f"kubectl -n {names[0]} get events --field-selector source=pull-secret-webhook"
     if result in TRANSIENT_RESULTS:
-        told = f"{told.removesuffix('.')}. It is retried"
+        text = f"{text.removesuffix('.')}. It is retried"
     kind = Kind.MIND if result in TRANSIENT_RESULTS else Kind.BAD
-    return Item(kind, title, sentence(told), command, result if result in WRITE_RESULTS else "", names)
+    return Item(kind, title, sentence(text), command, result if result in WRITE_RESULTS else "", names)
 
 
 def _mistyped(data: PageData, title: str, names: Sequence[str], label: str) -> Item:
     direction = "out" if data.everywhere else "in"
-    told = f"The label {label} may have a typing error: the label to opt {direction} is {data.opt_in}."
+    text = f"The label {label} may have a typing error: the label to opt {direction} is {data.opt_in}."
     overwrite = " --overwrite" if label.partition("=")[0] == data.opt_in.partition("=")[0] else ""
     command = f"kubectl label namespace {names[0]} {data.opt_in}{overwrite}"
-    return Item(Kind.MIND, title, told, command, "", names)
+    return Item(Kind.MIND, title, text, command, "", names)
 
 
 def _finding(title: str, names: Sequence[str], finding: Finding) -> Item:
     text = CATALOG[finding.reason]
     account = finding.service_account
-    what = f"serviceaccount {account}" if account else f"secret {finding.secret}"
-    about = f"ServiceAccount {account}" if account else f"Secret {finding.secret}"
-    told = f"{about}: {_plain(text.meaning)}. {sentence(_plain(text.advice))}"
-    return Item(Kind.MIND, title, told, f"kubectl -n {names[0]} describe {what}", finding.reason, names)
+    resource = f"serviceaccount {account}" if account else f"secret {finding.secret}"
+    subject = f"ServiceAccount {account}" if account else f"Secret {finding.secret}"
+    message = f"{subject}: {_plain(text.meaning)}. {sentence(_plain(text.advice))}"
+    return Item(Kind.MIND, title, message, f"kubectl -n {names[0]} describe {resource}", finding.reason, names)
 
 
 def _contended(status: SyncStatus) -> Iterator[Item]:
     number = sum(status.contended_objects.values())
     if not number:
         return
-    told = f"Another writer keeps changing {counted(number, 'object')} back, so these are written less often."
+    text = f"Another writer keeps changing {counted(number, 'object')} back, so these are written less often."
     first = next(iter(status.contended), None)
     if first is None:
-        yield Item(Kind.MIND, "Another writer", told)
+        yield Item(Kind.MIND, "Another writer", text)
         return
     # Not the whole object: a Secret would be shown with its credential.
-    shown = "-o jsonpath='{.metadata.managedFields}'"
-    command = f"kubectl -n {first.namespace} get {first.kind.lower()} {first.name} {shown}"
-    names = tuple(dict.fromkeys(each.namespace for each in status.contended))
-    yield Item(Kind.MIND, f"{first.kind} {first.name} in {first.namespace}", told, command, namespaces=names)
+    output_option = "-o jsonpath='{.metadata.managedFields}'"
+    command = f"kubectl -n {first.namespace} get {first.kind.lower()} {first.name} {output_option}"
+    names = tuple(dict.fromkeys(obj.namespace for obj in status.contended))
+    yield Item(Kind.MIND, f"{first.kind} {first.name} in {first.namespace}", text, command, namespaces=names)
 
 
 def _healing(status: SyncStatus) -> Iterator[Item]:
@@ -409,13 +415,13 @@ def _healing(status: SyncStatus) -> Iterator[Item]:
     if evictions.stopped:
         first = evictions.stopped[0]
         number = counted(evictions.stopped_owners, "controller")
-        told = (
+        text = (
             f"Pods of {number} are not evicted any more, because a Pod that was recreated lacks the reference, too. "
             f"The first is {first.owner} in namespace {first.namespace}."
         )
         command = f"kubectl pullsecrets explain {first.owner.lower()} -n {first.namespace}"
-        names = tuple(dict.fromkeys(each.namespace for each in evictions.stopped))
-        yield Item(Kind.MIND, "Healing", told, command, HealingReason.STOPPED, names)
+        names = tuple(dict.fromkeys(owner.namespace for owner in evictions.stopped))
+        yield Item(Kind.MIND, "Healing", text, command, HealingReason.STOPPED, names)
 
 
 def _certificates(data: PageData) -> Iterator[Item]:
@@ -424,9 +430,9 @@ def _certificates(data: PageData) -> Iterator[Item]:
         ("The certificate authority", data.certificate.authority),
     ):
         if validity is not None and (kind := certificate_kind(validity, data.now)) is not Kind.GOOD:
-            left = remaining(validity.end, data.now)
+            remaining_time = remaining(validity.end, data.now)
             command = f"kubectl -n {data.status.release_namespace} get events"
-            yield Item(kind, title, f"It should have been renewed: {left}.", command)
+            yield Item(kind, title, f"It should have been renewed: {remaining_time}.", command)
 
 
 def certificate_kind(validity: Validity, now: datetime) -> Kind:

@@ -128,10 +128,10 @@ class IssuedCertificateMetrics:
         for kind, number in (("own", own), ("foreign", foreign), ("foreign expired", expired)):
             self._bundle.labels(kind).set(number)
 
-    def wrote(self, what: str, clock: Callable[[], float] = time.time) -> None:
+    def wrote(self, kind: str, clock: Callable[[], float] = time.time) -> None:
         """Count a write."""
-        self._writes.labels(what).inc()
-        self._rotated.labels(what).set(clock())
+        self._writes.labels(kind).inc()
+        self._rotated.labels(kind).set(clock())
 
     def failed(self) -> None:
         """Count a failed write."""

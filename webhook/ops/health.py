@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 STARTING = "starting"
 
 
-class Check:
+class HealthCheck:
     """A named condition, safe to use from any thread. It fails as ``starting`` until it is set."""
 
     def __init__(self, name: str) -> None:
@@ -56,11 +56,11 @@ class Health:
 
     def __init__(self, name: str = "readyz") -> None:
         self._name = name
-        self._checks: dict[str, Check] = {}
+        self._checks: dict[str, HealthCheck] = {}
 
-    def check(self, name: str) -> Check:
+    def check(self, name: str) -> HealthCheck:
         """Return the check of this name, and add it as a condition if it is new."""
-        return self._checks.setdefault(name, Check(name))
+        return self._checks.setdefault(name, HealthCheck(name))
 
     @property
     def ready(self) -> bool:

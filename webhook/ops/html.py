@@ -49,7 +49,7 @@ class Segment(msgspec.Struct, frozen=True):
     width: float
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Banner(msgspec.Struct, frozen=True):
     """The band on top of a page: its class, one line, a sentence about it, and the next command."""
 
     kind: str

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-    from webhook.http.limits import Limits
+    from webhook.http.limits import PortLimits
     from webhook.http.port import Service
     from webhook.http.stream import Stream
 
@@ -130,7 +130,7 @@ class Listener(uvicorn.Server):
         bound: socket.socket,
         counters: PortCounters | None = None,
         *,
-        limits: Limits = METRICS,
+        limits: PortLimits = METRICS,
         service: Service | None = None,
         capacity: int | None = None,
     ) -> None:

@@ -82,7 +82,7 @@ class Durations(Collector):
     ) -> None:
         self._name, self._text, self._labelnames, self._bounds = name, text, labels, buckets
         self._lock = threading.Lock()
-        self._series = {each: self._empty() for each in initial}
+        self._series = {label_values: self._empty() for label_values in initial}
         registry.register(self)
 
     def observe(self, labels: tuple[str, ...], seconds: float) -> None:

@@ -146,10 +146,10 @@ def render(data: PageData, query: PageQuery) -> str:
 
 def render_reasons() -> str:
     """Return the page that explains each reason id and each result of a write."""
-    return render_template("reasons", reasons=CATALOG, results=WRITE_RESULTS, sentence=_told)
+    return render_template("reasons", reasons=CATALOG, results=WRITE_RESULTS, sentence=_plain_sentence)
 
 
-def _told(text: str) -> str:
+def _plain_sentence(text: str) -> str:
     return sentence(text.replace("`", ""))
 
 
@@ -162,10 +162,10 @@ def _rotation(entry: PullSecretStatus, now: datetime) -> str:
     stage = _stage(entry.rollout) if entry.rollout is not None else ""
     if not entry.content_since:
         return stage
-    told = f"Content first seen {_ago(datetime.fromisoformat(entry.content_since), now)}"
+    text = f"Content first seen {_ago(datetime.fromisoformat(entry.content_since), now)}"
     if entry.rotation_seconds is not None:
-        told = f"{told}; the rotation reached all copies in {_duration(entry.rotation_seconds)}"
-    return f"{told}. {stage}".strip()
+        text = f"{text}; the rotation reached all copies in {_duration(entry.rotation_seconds)}"
+    return f"{text}. {stage}".strip()
 
 
 def _stage(rollout: RolloutStatus) -> str:
@@ -190,7 +190,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}…"
 
 
-class _Found(msgspec.Struct, frozen=True):
+class _SearchPage(msgspec.Struct, frozen=True):
     """One page of the namespaces that were searched for, with links to the pages before and after it."""
 
     caption: str
@@ -237,12 +237,12 @@ def _chips(namespaces: Sequence[NamespaceView], query: PageQuery) -> Sequence[_C
     ]
 
 
-def _search(namespaces: Sequence[NamespaceView], query: PageQuery) -> _Found:
-    wanted = (namespace for namespace in namespaces if query.state in ("", namespace.state) and query.names(namespace))
-    found = sorted(wanted, key=_severity)
-    pages = max(1, -(-len(found) // PER_PAGE))
+def _search(namespaces: Sequence[NamespaceView], query: PageQuery) -> _SearchPage:
+    matches = (namespace for namespace in namespaces if query.state in ("", namespace.state) and query.names(namespace))
+    results = sorted(matches, key=_severity)
+    pages = max(1, -(-len(results) // PER_PAGE))
     page = min(query.page, pages)
-    shown = found[(page - 1) * PER_PAGE : page * PER_PAGE]
+    shown = results[(page - 1) * PER_PAGE : page * PER_PAGE]
     begin = (page - 1) * PER_PAGE + 1 if shown else 0
     end = begin + len(shown) - 1 if shown else 0
     of_all = f" found, of {len(namespaces):,}" if query.text or query.state else ""
@@ -251,8 +251,8 @@ def _search(namespaces: Sequence[NamespaceView], query: PageQuery) -> _Found:
         for number, text in ((page - 1, "Previous"), (page + 1, "Next"))
         if 1 <= number <= pages
     ]
-    caption = f"{begin:,} to {end:,} of {len(found):,}{of_all} namespaces, problems first"
-    return _Found(caption, shown, page, pages, links)
+    caption = f"{begin:,} to {end:,} of {len(results):,}{of_all} namespaces, problems first"
+    return _SearchPage(caption, shown, page, pages, links)
 
 
 def _severity(namespace: NamespaceView) -> tuple[int, str]:
@@ -273,7 +273,7 @@ def _group(events: Sequence[EventView]) -> Sequence[_EventGroup]:
     groups: dict[str, list[EventView]] = {}
     for event in events:
         groups.setdefault(event.reason, []).append(event)
-    return [_EventGroup(reason, any(event.is_warning for event in each), each) for reason, each in groups.items()]
+    return [_EventGroup(reason, any(event.is_warning for event in group), group) for reason, group in groups.items()]
 
 
 def _certificates(data: PageData) -> Iterator[tuple[Kind, str, str]]:
@@ -282,8 +282,8 @@ def _certificates(data: PageData) -> Iterator[tuple[Kind, str, str]]:
         ("Certificate authority", data.certificate.authority),
     ):
         if validity is not None:
-            told = f"{remaining(validity.end, data.now)}, until {validity.end:%Y-%m-%d %H:%M} UTC"
-            yield (certificate_kind(validity, data.now), title, told)
+            text = f"{remaining(validity.end, data.now)}, until {validity.end:%Y-%m-%d %H:%M} UTC"
+            yield (certificate_kind(validity, data.now), title, text)
 
 
 def _leader(leader: LeaderStatus) -> tuple[Kind, str]:
@@ -301,8 +301,8 @@ def _leader(leader: LeaderStatus) -> tuple[Kind, str]:
 
 def _controller(status: SyncStatus) -> Iterator[tuple[Kind, str, str]]:
     """Yield the facts about the process: each with its kind, its term and its text."""
-    kind, told = _leader(status.leader)
-    yield (kind, "Leader", told)
+    kind, text = _leader(status.leader)
+    yield (kind, "Leader", text)
     kind = Kind.BAD if status.watches_down else Kind.GOOD
     yield (kind, "Watches", f"{len(status.watches) - status.watches_down} of {len(status.watches)} open")
     queue = status.queue
@@ -320,13 +320,13 @@ def _healing(evictions: HealingStatus | None) -> Iterator[tuple[Kind, str, str]]
         return
     due = evictions.pods.get(HealingReason.DUE, 0)
     later = sum(evictions.pods.get(reason, 0) for reason in AWAITING)
-    told = (
+    text = (
         f"{counted(due, 'Pod')} to evict now, {later:,} later; {evictions.used:,} of {evictions.per_minute:,} "
         f"evictions of the last minute used; {evictions.evicted:,} evicted since this process started"
     )
     stopped = f"; stopped at {counted(evictions.stopped_owners, 'controller')}" if evictions.stopped_owners else ""
     kind = Kind.MIND if evictions.message or stopped else Kind.GOOD
-    yield (kind, "Healing", f"{told}{stopped}")
+    yield (kind, "Healing", f"{text}{stopped}")
 
 
 def _ago_seconds(seconds: float) -> str:

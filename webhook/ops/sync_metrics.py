@@ -196,7 +196,7 @@ def _of_secrets(status: SyncStatus) -> Iterator[Metric]:
         labels=["pull_secret", "state"],
     )
     # A Secret of the tenants is never read, so its state is unknown, and it has no copies.
-    for secret in [each for each in status.pull_secrets if not each.tenant_owned]:
+    for secret in [entry for entry in status.pull_secrets if not entry.tenant_owned]:
         if not secret.retired:
             ready.add_metric([secret.name], secret.ready)
         for state, number in secret.copies.items():
@@ -259,10 +259,10 @@ def _of_expiry(status: SyncStatus) -> Iterator[Metric]:
         labels=labels,
     )
     for source in status.sources:
-        for each in source.expiries:
-            expiry.add_metric([source.name, each.registry], each.expires_at.timestamp())
-            if (seconds := each.lifetime_seconds) is not None:
-                lifetime.add_metric([source.name, each.registry], seconds)
+        for credential in source.expiries:
+            expiry.add_metric([source.name, credential.registry], credential.expires_at.timestamp())
+            if (seconds := credential.lifetime_seconds) is not None:
+                lifetime.add_metric([source.name, credential.registry], seconds)
     yield from (expiry, lifetime)
 
 

@@ -112,7 +112,7 @@ class SourceStatus(msgspec.Struct, frozen=True, rename="camel"):
     """The times of expiry that cannot be used."""
 
 
-class CopyStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class StaleCopy(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """One copy that is not current."""
 
     namespace: str
@@ -165,7 +165,7 @@ class PullSecretStatus(msgspec.Struct, frozen=True, rename="camel"):
     selected_namespaces: int
     """Number of namespaces that should have a copy."""
     copies: dict[CopyState, int]
-    not_current: tuple[CopyStatus, ...]
+    not_current: tuple[StaleCopy, ...]
     """The first few of each state."""
     last_good: bool = False
     """True if there is a last good content that copies keep or get, while there is a problem."""

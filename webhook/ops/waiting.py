@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable
 
-    from webhook.ops.health import Check
+    from webhook.ops.health import HealthCheck
 
 log = structlog.get_logger(__name__)
 
@@ -32,12 +32,12 @@ class Waiting:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._readers: dict[str, tuple[Callable[[], Iterable[str]], Check | None]] = {}
+        self._readers: dict[str, tuple[Callable[[], Iterable[str]], HealthCheck | None]] = {}
         self._since: dict[tuple[str, str], float] = {}
         self._logged: set[tuple[str, str]] = set()
         self._logged_at = 0.0
 
-    def follow(self, kind: str, read: Callable[[], Iterable[str]], check: Check | None = None) -> None:
+    def follow(self, kind: str, read: Callable[[], Iterable[str]], check: HealthCheck | None = None) -> None:
         """Report the items that ``read`` returns for a kind: in the log, and as the remark of a passing check.
 
         Without ``check``, another part reports them in a check of its own.

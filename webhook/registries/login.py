@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from webhook.registries.token_flow import Answer
+    from webhook.registries.token_flow import RegistryReply
     from webhook.rules.credential import Credential
     from webhook.rules.images import ImageReference
 
@@ -66,12 +66,12 @@ class LoginResult(msgspec.Struct, frozen=True):
     """The result of a test, and a sentence about it without any part of a credential."""
 
     login: Login
-    why: str
+    message: str
     is_missing: bool = False
     """True if the registry answers that it does not have the image."""
 
 
-class Access(StrEnum):
+class AnonymousAccess(StrEnum):
     """The answer of a registry to a pull without a credential."""
 
     OPEN = "open"
@@ -86,8 +86,8 @@ class Access(StrEnum):
 class AccessResult(msgspec.Struct, frozen=True):
     """The result of a pull without a credential, and a sentence about it; empty if it is possible."""
 
-    access: Access
-    why: str = ""
+    access: AnonymousAccess
+    message: str = ""
 
 
 class Registries:
@@ -143,14 +143,16 @@ class Registries:
             try:
                 answer = self._ask(parse(image), None, exchange)
             except TokenRefused as refused:
-                return AccessResult(Access.LOGIN, str(refused))
+                return AccessResult(AnonymousAccess.LOGIN, str(refused))
             except Unanswered as problem:
-                return AccessResult(Access.UNKNOWN, str(problem))
+                return AccessResult(AnonymousAccess.UNKNOWN, str(problem))
         # 200 after a challenge means that the token service gave an anonymous token.
         if answer.status == OK:
-            return AccessResult(Access.PUBLIC if answer.is_challenged else Access.OPEN)
+            return AccessResult(AnonymousAccess.PUBLIC if answer.is_challenged else AnonymousAccess.OPEN)
         is_refused = answer.status in (UNAUTHORIZED, FORBIDDEN)
-        return AccessResult(Access.LOGIN if is_refused else Access.UNKNOWN, f"the registry answers {answer.status}")
+        return AccessResult(
+            AnonymousAccess.LOGIN if is_refused else AnonymousAccess.UNKNOWN, f"the registry answers {answer.status}"
+        )
 
     def _pull(
         self, reference: ImageReference, image: str, key: str, credential: Credential | None, exchange: Exchange
@@ -164,7 +166,7 @@ class Registries:
             return LoginResult(Login.UNKNOWN, f"{image}: {problem}")
         return _pulled(image, user, _host(reference), status)
 
-    def _ask(self, reference: ImageReference, credential: Credential | None, exchange: Exchange) -> Answer:
+    def _ask(self, reference: ImageReference, credential: Credential | None, exchange: Exchange) -> RegistryReply:
         """Return the answer to the request for a manifest."""
         flow, target = (
             TokenFlow(_host(reference), credential, self._context, exchange),

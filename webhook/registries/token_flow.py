@@ -63,24 +63,24 @@ def parse_realm(realm: str) -> SplitResult | None:
         return None
     try:
         # urlsplit reads the port only on access, and raises ValueError above 65535.
-        found = urlsplit(realm)
-        _ = found.port
+        url = urlsplit(realm)
+        _ = url.port
     except ValueError:
         return None
-    return found
+    return url
 
 
 def _parse(header: str) -> list[Challenge]:
-    found: list[Challenge] = []
+    challenges: list[Challenge] = []
     for item in filter(None, map(_ITEM.fullmatch, parse_http_list(header))):
         scheme, name, value = item.groups()
         # RFC 9110, 11.6.1: commas separate both challenges and parameters, so a parameter belongs to the last scheme.
         if scheme:
-            found.append(Challenge(scheme.lower()))
-        if name and found:
+            challenges.append(Challenge(scheme.lower()))
+        if name and challenges:
             is_quoted = len(value) > 1 and value[0] == value[-1] == '"'
-            found[-1].parameters[name.lower()] = value[1:-1] if is_quoted else value
-    return found
+            challenges[-1].parameters[name.lower()] = value[1:-1] if is_quoted else value
+    return challenges
 
 
 LARGEST_ANSWER = 64 * 1024
@@ -102,7 +102,7 @@ class TokenRefused(Exception):
     """The token service refuses the credential. The message is a sentence about the registry."""
 
 
-class Answer(NamedTuple):
+class RegistryReply(NamedTuple):
     """The status of an answer, and True if the registry requested authentication first."""
 
     status: int
@@ -133,7 +133,7 @@ class TokenFlow:
 
     def request(
         self, method: str, path: str, headers: Mapping[str, str] = NO_HEADERS, scope: str = "", redirects: int = 0
-    ) -> Answer:
+    ) -> RegistryReply:
         """Return the answer to a request, after authentication if the registry requests that.
 
         ``scope`` is requested of a token service in addition to the scopes that the registry names.
@@ -145,7 +145,7 @@ class TokenFlow:
         url = f"https://{self.host}{path}"
         first = self._send(method, url, headers, "", redirects)
         if first.status != UNAUTHORIZED:
-            return Answer(first.status, is_challenged=False)
+            return RegistryReply(first.status, is_challenged=False)
         # A 401 of another host is not about the credential, which is not sent there.
         if first.host != self.host:
             raise Unanswered(f"{self.host} redirects to {first.host}, which requires another credential")
@@ -157,11 +157,11 @@ class TokenFlow:
         else:
             raise Unanswered(f"{self.host} offers neither Basic nor Bearer authentication")
         if not authorization:
-            return Answer(UNAUTHORIZED, is_challenged=True)
+            return RegistryReply(UNAUTHORIZED, is_challenged=True)
         second = self._send(method, url, headers, authorization, redirects)
         if second.host != self.host and second.status in (UNAUTHORIZED, FORBIDDEN):
             raise Unanswered(f"{self.host} redirects to {second.host}, which requires another credential")
-        return Answer(second.status, is_challenged=True)
+        return RegistryReply(second.status, is_challenged=True)
 
     def _token(self, challenge: Challenge, scope: str) -> str:
         realm = parse_realm(challenge.parameters.get("realm", ""))
@@ -170,8 +170,8 @@ class TokenFlow:
         service = [("service", challenge.parameters["service"])] if "service" in challenge.parameters else []
         # Both scopes, because a registry may name none, or only a part of what a pull needs.
         scopes = dict.fromkeys(filter(None, (challenge.parameters.get("scope", ""), scope)))
-        asked = urlencode([*service, *(("scope", each) for each in scopes), ("client_id", CLIENT)])
-        query = "&".join(filter(None, (realm.query, asked)))
+        parameters = urlencode([*service, *(("scope", scope_value) for scope_value in scopes), ("client_id", CLIENT)])
+        query = "&".join(filter(None, (realm.query, parameters)))
         url = realm._replace(query=query, fragment="").geturl()
         response = self._send("GET", url, NO_HEADERS, self._basic, 0)
         # Only these two are about the credential. Other codes, such as 429, may be over a moment later.
@@ -200,15 +200,15 @@ class TokenFlow:
         sent = {"User-Agent": f"{CLIENT}/{__version__}", **headers}
         if authorization:
             sent["Authorization"] = authorization
-        where = urlsplit(url).netloc
+        host = urlsplit(url).netloc
         try:
             with self._exchange.pool(url, self._context) as pool:
                 answer = self._answer(pool, method, url, sent)
         except (HTTPError, HTTPException, OSError, ValueError) as error:
-            raise Unanswered(self._failure(where, error)) from None
+            raise Unanswered(self._failure(host, error)) from None
         if self._exchange.seconds_left <= 0:
             # A truncated head looks like a complete one.
-            raise Unanswered(self._failure(where))
+            raise Unanswered(self._failure(host))
         return answer
 
     def _answer(self, pool: PoolManager, method: str, url: str, headers: dict[str, str]) -> _Response:
@@ -234,12 +234,12 @@ class TokenFlow:
             if response.connection is not None:
                 response.connection.close()
 
-    def _failure(self, where: str, error: Exception | None = None) -> str:
+    def _failure(self, host: str, error: Exception | None = None) -> str:
         if self._exchange.seconds_left <= 0:
-            return f"{where} took too long"
+            return f"{host} took too long"
         if isinstance(error, SSLError):
-            return f"{where} cannot be verified: {_reason(error)}"
-        return f"{where} does not answer ({type(error).__name__})"
+            return f"{host} cannot be verified: {_reason(error)}"
+        return f"{host} does not answer ({type(error).__name__})"
 
 
 def _target(url: str, location: str) -> str | None:
@@ -259,11 +259,11 @@ def _challenges(response: BaseHTTPResponse) -> list[Challenge]:
 
 def _read_token(content: bytes) -> str:
     try:
-        found = msgspec.json.decode(content, type=_Token)
+        body = msgspec.json.decode(content, type=_Token)
     except msgspec.MsgspecError:
         return ""
     # The specification allows access_token as well, for compatibility with OAuth 2.0.
-    token = found.token or found.access_token
+    token = body.token or body.access_token
     # The registry chooses this text, and it becomes a header of the next request.
     return token if token.isascii() and token.isprintable() else ""
 

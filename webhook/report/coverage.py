@@ -59,12 +59,14 @@ def uncovered(images: Collection[str], registries: Collection[str]) -> tuple[str
 
 def registries_for(configuration: Configuration, sources: Sources) -> dict[str, frozenset[str]]:
     """Return the registries of each pull secret whose sources are all known and valid."""
-    known = {entry.name: [sources.credentials(name) for name in entry.sources] for entry in configuration.copied}
+    credentials_by_name = {
+        entry.name: [sources.credentials(name) for name in entry.sources] for entry in configuration.copied
+    }
     tokens = {entry.name: [token.registry for token in entry.tokens] for entry in configuration.copied}
     return {
-        name: frozenset((*(key for keys in found if keys for key in keys), *tokens[name]))
-        for name, found in known.items()
-        if all(keys is not None for keys in found)
+        name: frozenset((*(key for keys in credentials if keys for key in keys), *tokens[name]))
+        for name, credentials in credentials_by_name.items()
+        if all(keys is not None for keys in credentials)
     }
 
 
@@ -93,7 +95,7 @@ class ImageExposure:
     workload: str
     image: str
     severity: Severity
-    why: str
+    message: str
     references: tuple[str, ...] = field(default=(), compare=False)
     """Those of the Pods; Pods of one workload that differ only in these are one line."""
 
@@ -104,7 +106,7 @@ class ImageExposure:
 
     def line(self) -> Line:
         """Return the line for a table."""
-        cells = (self.namespace, self.workload, self.exposure, self.image, self.why)
+        cells = (self.namespace, self.workload, self.exposure, self.image, self.message)
         return Line(cells, self.severity.value)
 
     def wide_line(self) -> Line:
@@ -138,7 +140,7 @@ class Coverage(msgspec.Struct, frozen=True):
 
     def titles(self) -> list[str]:
         """Return the workloads that a fresh node could not start."""
-        return list(dict.fromkeys(each.workload for each in self.exposed))
+        return list(dict.fromkeys(exposure.workload for exposure in self.exposed))
 
     def document(self) -> dict[str, object]:
         """Return everything for programs."""
@@ -146,30 +148,30 @@ class Coverage(msgspec.Struct, frozen=True):
         return {
             "images": [
                 {
-                    "namespace": each.namespace,
-                    "workload": each.workload,
-                    "image": each.image,
-                    "result": each.exposure,
-                    "why": each.why,
-                    "references": list(each.references),
+                    "namespace": exposure.namespace,
+                    "workload": exposure.workload,
+                    "image": exposure.image,
+                    "result": exposure.exposure,
+                    "why": exposure.message,
+                    "references": list(exposure.references),
                 }
-                for each in self.images
+                for exposure in self.images
             ],
             "summary": {word: total[severity] for severity, word in RESULTS.items()},
         }
 
     def summary(self) -> str:
         """Return the result as one line."""
-        exposed = {(each.namespace, each.workload) for each in self.exposed}
-        everything = {(each.namespace, each.workload) for each in self.images}
-        unknown = sum(each.severity is Severity.UNKNOWN for each in self.images)
+        exposed = {(exposure.namespace, exposure.workload) for exposure in self.exposed}
+        everything = {(exposure.namespace, exposure.workload) for exposure in self.images}
+        unknown = sum(exposure.severity is Severity.UNKNOWN for exposure in self.images)
         more = f"; {counted(unknown, 'image')} without a known credential" if unknown else ""
         return f"{len(exposed)} of {counted(len(everything), 'workload')} would fail on a fresh node{more}"
 
     @property
     def exposed(self) -> list[ImageExposure]:
         """The images that a fresh node could not pull."""
-        return [each for each in self.images if each.severity is Severity.FAULT]
+        return [exposure for exposure in self.images if exposure.severity is Severity.FAULT]
 
 
 def exposures(
@@ -184,8 +186,8 @@ def exposures(
     secret.
     """
     for image in workload.images:
-        severity, why = _judge(image, workload.references, credentials, configured)
-        yield ImageExposure(workload.namespace, workload.title, image, severity, why, workload.references)
+        severity, message = _judge(image, workload.references, credentials, configured)
+        yield ImageExposure(workload.namespace, workload.title, image, severity, message, workload.references)
 
 
 def _judge(

@@ -64,7 +64,7 @@ class Comparison(msgspec.Struct, frozen=True):
     field: str
     expected: str
     found: str
-    why: str = ""
+    message: str = ""
 
     @property
     def severity(self) -> Severity:
@@ -80,7 +80,7 @@ class Comparisons(msgspec.Struct, frozen=True):
     @property
     def failed(self) -> int:
         """The number of comparisons with a difference."""
-        return sum(each.severity is Severity.FAULT for each in self.comparisons)
+        return sum(comparison.severity is Severity.FAULT for comparison in self.comparisons)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -91,10 +91,16 @@ class Comparisons(msgspec.Struct, frozen=True):
         """Return the lines of the table."""
         return [
             Line(
-                (each.namespace, each.title, RESULTS[each.severity], f"{each.field}: {each.expected}", _found(each)),
-                each.severity.value,
+                (
+                    comparison.namespace,
+                    comparison.title,
+                    RESULTS[comparison.severity],
+                    f"{comparison.field}: {comparison.expected}",
+                    _found(comparison),
+                ),
+                comparison.severity.value,
             )
-            for each in self.comparisons
+            for comparison in self.comparisons
         ]
 
     def document(self) -> dict[str, object]:
@@ -104,15 +110,15 @@ class Comparisons(msgspec.Struct, frozen=True):
             "failed": self.failed,
             "results": [
                 {
-                    "namespace": each.namespace,
-                    "object": each.title,
-                    "field": each.field,
-                    "expected": each.expected,
-                    "found": each.found,
-                    "result": _NAMES[each.severity],
-                    "why": each.why or None,
+                    "namespace": comparison.namespace,
+                    "object": comparison.title,
+                    "field": comparison.field,
+                    "expected": comparison.expected,
+                    "found": comparison.found,
+                    "result": _NAMES[comparison.severity],
+                    "why": comparison.message or None,
                 }
-                for each in self.comparisons
+                for comparison in self.comparisons
             ],
         }
 
@@ -125,7 +131,7 @@ class Comparisons(msgspec.Struct, frozen=True):
 def _found(comparison: Comparison) -> str:
     if comparison.severity is Severity.OK:
         return "as expected"
-    return f"{comparison.found}: {comparison.why}" if comparison.why else comparison.found
+    return f"{comparison.found}: {comparison.message}" if comparison.message else comparison.found
 
 
 def compare(expectations: Sequence[Expectation], preview: Preview, coverage: Coverage | None = None) -> Comparisons:
@@ -137,28 +143,34 @@ def compare(expectations: Sequence[Expectation], preview: Preview, coverage: Cov
     images: dict[tuple[str, str], list[ImageExposure]] = {}
     for image in coverage.images if coverage else ():
         images.setdefault((image.namespace, image.workload), []).append(image)
-    found: list[Comparison] = []
-    for each in expectations:
-        found += _compared(each, rows.get((each.namespace, each.title)))
-        if each.coverage is not None:
-            found.append(_compared_images(each, each.coverage, images.get((each.namespace, each.title), ())))
-    return Comparisons(tuple(found))
+    comparisons: list[Comparison] = []
+    for expectation in expectations:
+        comparisons += _compared(expectation, rows.get((expectation.namespace, expectation.title)))
+        if expectation.coverage is not None:
+            comparisons.append(
+                _compared_images(
+                    expectation, expectation.coverage, images.get((expectation.namespace, expectation.title), ())
+                )
+            )
+    return Comparisons(tuple(comparisons))
 
 
 def _compared_images(expectation: Expectation, expected: str, images: Sequence[ImageExposure]) -> Comparison:
     """Return the comparison with the image whose pull is the least certain."""
     worst = max(images, key=lambda image: _WORST_LAST.index(image.severity), default=None)
-    found, why = (ABSENT, "no Pod of it runs") if worst is None else (worst.exposure, f"{worst.image}: {worst.why}")
-    return Comparison(expectation.namespace, expectation.title, COVERAGE, expected, found, why)
+    actual, message = (
+        (ABSENT, "no Pod of it runs") if worst is None else (worst.exposure, f"{worst.image}: {worst.message}")
+    )
+    return Comparison(expectation.namespace, expectation.title, COVERAGE, expected, actual, message)
 
 
 def _compared(expectation: Expectation, row: Row | None) -> Iterator[Comparison]:
-    found = {} if row is None else _values(row)
+    values = {} if row is None else _values(row)
     missing = "there is no such copy" if expectation.copy is not None else "there is no such object"
-    why = missing if row is None else row.why
+    message = missing if row is None else row.message
     for field, expected in _expected(expectation):
-        value = found.get(field, ABSENT)
-        yield Comparison(expectation.namespace, expectation.title, field, expected, value, why)
+        value = values.get(field, ABSENT)
+        yield Comparison(expectation.namespace, expectation.title, field, expected, value, message)
 
 
 def _expected(expectation: Expectation) -> Iterator[tuple[str, str]]:

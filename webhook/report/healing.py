@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from webhook.report.explain.obstacle import Writer
+    from webhook.report.explain.obstacle import ControllerState
+    from webhook.report.preview.cluster_view import ClusterView
     from webhook.report.preview.row import Row
     from webhook.report.preview.secrets import Expected, Sources
-    from webhook.report.preview.world import World
     from webhook.rules.configuration import Configuration
     from webhook.rules.healing import JudgedPod, OwnerRecord, PulledPod
     from webhook.rules.objects import Namespace
@@ -66,57 +66,59 @@ class HealingView(msgspec.Struct, frozen=True):
 NOT_READ = HealingView()
 
 
-class HealingScene(msgspec.Struct, frozen=True):
+class PodHealing(msgspec.Struct, frozen=True):
     """The input of the step: the Pod with its workload, the state of its namespace, and that of the controller."""
 
-    world: World
+    cluster: ClusterView
     pod: PulledPod
     owner: str
     """The workload, as kubectl writes it: ``deployment/api``; empty without one."""
     registries: Mapping[str, Collection[str]]
     view: HealingView
-    writer: Writer
+    writer: ControllerState
     now: datetime
 
     def step(self) -> Step | None:
         """Return the step; None if healing is off and the Pod lacks no reference."""
-        namespace, configuration = self.world.namespace(self.pod.namespace), self._configuration
+        namespace, configuration = self.cluster.namespace(self.pod.namespace), self._configuration
         if namespace is None:
             return None
         missing = decide(self.pod.subject, configuration, namespace).added
         if not configuration.healing.enabled:
-            why = "healing is off (healing.enabled), so it stays as it is until it is recreated"
+            message = "healing is off (healing.enabled), so it stays as it is until it is recreated"
             # The step about the reference has the same command, and is the verdict.
-            step = replace(_step(Severity.NOTE, why, command=self._recreate()), follows=True)
+            step = replace(_step(Severity.NOTE, message, command=self._recreate()), follows=True)
             return step if missing else None
-        unseen = [name for name in missing if name in self.world.unseen_copies]
+        unseen = [name for name in missing if name in self.cluster.unseen_copies]
         if unseen:
-            why = f"you lack the right to read the copy of {listed(unseen)}, so it is not known if healing evicts it"
-            return _step(Severity.UNKNOWN, why, advice="ask for get on the Secret")
+            message = (
+                f"you lack the right to read the copy of {listed(unseen)}, so it is not known if healing evicts it"
+            )
+            return _step(Severity.UNKNOWN, message, advice="ask for get on the Secret")
         return self._judged(self._judge(namespace))
 
     @property
     def _configuration(self) -> Configuration:
-        return healed_part(self.world.configuration)
+        return healed_part(self.cluster.configuration)
 
     def _judge(self, namespace: Namespace) -> JudgedPod:
-        others = [each for each in self.view.pods or () if each.uid != self.pod.uid]
+        others = [pod for pod in self.view.pods or () if pod.uid != self.pod.uid]
         refused = (self.pod.uid,) if self.pod.name in self.view.refused else ()
-        given = HealingInput(self._configuration, self.now.timestamp(), self.view.records or {}, refused)
-        judged = judge_namespace(namespace, [*others, self.pod], self._in_place(namespace), given)
-        return next(each for each in judged.pods if each.case.pod is self.pod)
+        healing_input = HealingInput(self._configuration, self.now.timestamp(), self.view.records or {}, refused)
+        judged = judge_namespace(namespace, [*others, self.pod], self._in_place(namespace), healing_input)
+        return next(pod for pod in judged.pods if pod.case.pod is self.pod)
 
     def _in_place(self, namespace: Namespace) -> dict[str, Collection[str]]:
         """Return the registries of each copy that is as it must be, by pull secret."""
-        state = self.world.states[namespace.name]
-        hashes, found = hashes_for(self.world.expected, state), {}
+        state = self.cluster.states[namespace.name]
+        hashes, registries = hashes_for(self.cluster.expected, state), {}
         for entry in selected_pull_secrets(self._configuration, namespace):
             copy, content = state.copies.get(entry.name), hashes.get(entry.name)
             if copy is None or content is None:
                 continue
             if is_in_place(copy, namespace, content, has_tokens=bool(entry.tokens)):
-                found[entry.name] = self.registries.get(entry.name, ())
-        return found
+                registries[entry.name] = self.registries.get(entry.name, ())
+        return registries
 
     def _judged(self, judged: JudgedPod) -> Step:
         gate = judged.gate
@@ -128,28 +130,28 @@ class HealingScene(msgspec.Struct, frozen=True):
         if gate is None:
             return _step(Severity.NOTE, self._when(), reason, advice(reason), awaits_sync=True)
         verb = "does not evict it yet" if gate.verdict is Verdict.WAIT else "does not evict it"
-        why = f"healing {verb}, because {gate.stopped(judged.case)}"
+        message = f"healing {verb}, because {gate.stopped(judged.case)}"
         if reason is HealingReason.REFUSED:
-            why = f"{why}: {self.view.refused[self.pod.name]}"
+            message = f"{message}: {self.view.refused[self.pod.name]}"
         command = self._recreate() if gate.verdict is Verdict.REPORT and reason is not HealingReason.STOPPED else ""
         command = "pullsecrets check" if reason is HealingReason.STOPPED else command
         is_of_sync = reason in _OF_SYNC
-        return _step(Severity.NOTE, why, reason, advice(reason), command=command, awaits_sync=is_of_sync)
+        return _step(Severity.NOTE, message, reason, advice(reason), command=command, awaits_sync=is_of_sync)
 
     def _open_question(self) -> Step | None:
         """Return the step if it is not known that sync does the next step; None if it is."""
         if self.writer.obstacle is not None:
-            why = f"healing is due to evict it, but sync does not: {self.writer.obstacle.why}"
-            return _step(Severity.NOTE, why, advice=self.writer.obstacle.advice, awaits_sync=True)
-        if not self.writer.known:
-            why = "you lack the right to read the Lease of sync, so it is not known if healing evicts it"
-            return _step(Severity.UNKNOWN, why, advice="pullsecrets check", awaits_sync=True)
+            message = f"healing is due to evict it, but sync does not: {self.writer.obstacle.message}"
+            return _step(Severity.NOTE, message, advice=self.writer.obstacle.advice, awaits_sync=True)
+        if not self.writer.is_known:
+            message = "you lack the right to read the Lease of sync, so it is not known if healing evicts it"
+            return _step(Severity.UNKNOWN, message, advice="pullsecrets check", awaits_sync=True)
         if lacking := self.view.lacking:
-            why = (
+            message = (
                 "all conditions that can be read are met; you lack the right to "
                 f"{lacking}, so it is not known if healing evicts it now"
             )
-            return _step(Severity.UNKNOWN, why, advice="ask for the right", awaits_sync=True)
+            return _step(Severity.UNKNOWN, message, advice="ask for the right", awaits_sync=True)
         return None
 
     def _when(self) -> str:
@@ -170,9 +172,15 @@ def few_evicted(limit: int) -> str:
 
 
 def _step(
-    severity: Severity, why: str, reason: str = "", advice: str = "", *, command: str = "", awaits_sync: bool = False
+    severity: Severity,
+    message: str,
+    reason: str = "",
+    advice: str = "",
+    *,
+    command: str = "",
+    awaits_sync: bool = False,
 ) -> Step:
-    return Step(HEALING_GATE, severity, why, reason, advice, command=command, awaits_sync=awaits_sync)
+    return Step(HEALING_GATE, severity, message, reason, advice, command=command, awaits_sync=awaits_sync)
 
 
 class LackingPod(NamedTuple):
@@ -205,9 +213,9 @@ class HealingForecast(msgspec.Struct, frozen=True):
             for name, content in expected.items()
             if content.last_good is not None
         }
-        known = registries_for(configuration, sources)
+        registries = registries_for(configuration, sources)
         unseen = [name for name, content in expected.items() if content.unseen]
-        return cls(HealingInput(healed_part(configuration), now, records), {**known, **kept}, unseen)
+        return cls(HealingInput(healed_part(configuration), now, records), {**registries, **kept}, unseen)
 
     def rows(self, namespace: Namespace, lacking: Sequence[LackingPod]) -> Iterator[Row]:
         """Yield the rows of the Pods of a namespace that lack a reference, in their order."""
@@ -222,13 +230,13 @@ class HealingForecast(msgspec.Struct, frozen=True):
             return row
         cannot = f"it cannot pull {pod.failing[0]}, and lacks {listed(row.added)}"
         if not set(row.added).isdisjoint(self.unseen):
-            why = f"{cannot}: you lack the right to read the source, so it is not known if healing evicts it"
-            return replace(row, why=why)
+            message = f"{cannot}: you lack the right to read the source, so it is not known if healing evicts it"
+            return replace(row, message=message)
         if gate is None:
-            why = f"{cannot}: healing evicts it, so that it is recreated"
-            return replace(row, effect=Effect.EVICT, reason=HealingReason.DUE, why=why)
-        why = f"{cannot}: healing does not evict it, because {gate.stopped(judged.case)}"
+            message = f"{cannot}: healing evicts it, so that it is recreated"
+            return replace(row, effect=Effect.EVICT, reason=HealingReason.DUE, message=message)
+        message = f"{cannot}: healing does not evict it, because {gate.stopped(judged.case)}"
         if gate.reason is HealingReason.TRIAL:
-            why = f"{cannot}: healing evicts it later; {gate.stopped(judged.case)}"
-            return replace(row, effect=Effect.EVICT, reason=gate.reason, why=why)
-        return replace(row, reason=row.reason if gate.verdict is Verdict.NONE else gate.reason, why=why)
+            message = f"{cannot}: healing evicts it later; {gate.stopped(judged.case)}"
+            return replace(row, effect=Effect.EVICT, reason=gate.reason, message=message)
+        return replace(row, reason=row.reason if gate.verdict is Verdict.NONE else gate.reason, message=message)

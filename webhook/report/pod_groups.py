@@ -31,7 +31,7 @@ class PodGroup(msgspec.Struct, frozen=True):
         return [secret.name for secret in self.secrets if secret.state is state]
 
 
-class Origin(NamedTuple):
+class CredentialOrigin(NamedTuple):
     """The origin of a credential: a source of a pull secret, or a Secret of the namespace without a pull secret.
 
     ``source`` is empty if it is not known which source of the pull secret has the credential.
@@ -62,12 +62,12 @@ class Owners(msgspec.Struct, frozen=True):
         pull_secret = offer.secret.copy_of
         return self.by_key.get((pull_secret, offer.key)) or self.others.get(pull_secret, ())
 
-    def origin(self, offer: Offer) -> Origin:
+    def origin(self, offer: Offer) -> CredentialOrigin:
         """Return the origin of a credential in a Secret of a namespace."""
         pull_secret, candidates = offer.secret.copy_of, self.candidates(offer)
         if not pull_secret:
-            return Origin("", offer.secret.name)
-        return Origin(pull_secret, candidates[0] if len(candidates) == 1 else "")
+            return CredentialOrigin("", offer.secret.name)
+        return CredentialOrigin(pull_secret, candidates[0] if len(candidates) == 1 else "")
 
 
 def owners_of(configuration: Configuration, sources: Mapping[str, Credentials]) -> Owners:
@@ -101,7 +101,7 @@ class Keyrings:
 
     def offers(self, secrets: tuple[ReferencedSecret, ...], image: str) -> tuple[Offer, ...]:
         """Return the credentials that the kubelet tries for an image, in its order."""
-        found = self._known.get((secrets, image))
-        if found is None:
-            found = self._known[secrets, image] = offers(secrets, image)
-        return found
+        cached = self._known.get((secrets, image))
+        if cached is None:
+            cached = self._known[secrets, image] = offers(secrets, image)
+        return cached

@@ -82,13 +82,13 @@ def manifests(configuration: Configuration, prefix: str) -> list[Manifest]:
     ``prefix`` is the beginning of their cluster-wide names.
     """
     of_pods = [entry for entry in configuration.pull_secrets if entry.pods is not PodPolicy.NEVER]
-    found = []
+    objects = []
     for kind, entries in ((_PODS, of_pods), (_SERVICE_ACCOUNTS, configuration.pull_secrets)):
         if entries:
             name = f"{prefix}-{kind.resource}"
-            found.append(_manifest("MutatingAdmissionPolicy", name, _policy(kind, entries, configuration)))
-            found.append(_manifest("MutatingAdmissionPolicyBinding", name, {"policyName": name}))
-    return found
+            objects.append(_manifest("MutatingAdmissionPolicy", name, _policy(kind, entries, configuration)))
+            objects.append(_manifest("MutatingAdmissionPolicyBinding", name, {"policyName": name}))
+    return objects
 
 
 def _manifest(kind: str, name: str, spec: Manifest) -> Manifest:
@@ -131,51 +131,51 @@ def _constraints(kind: _Kind, configuration: Configuration) -> Manifest:
 
 
 def _match_conditions(kind: _Kind, entries: Sequence[PullSecret], configuration: Configuration) -> list[Manifest]:
-    found = [
+    conditions = [
         # Usually all references exist; then the object is not even copied.
         ("lacks-a-reference", f"!{cel.texts(entry.name for entry in entries)}.all(name, name in {kind.held})"),
     ]
     if configuration.excluded_patterns:
         excluded = cel.matches_any("request.namespace", configuration.excluded_patterns)
-        found.append((EXCLUDED, f"!{excluded}"))
+        conditions.append((EXCLUDED, f"!{excluded}"))
     if kind.of_pods:
         annotation = f"object.metadata.?annotations[?{cel.text(MIRROR_ANNOTATION)}]"
-        found.append(("no-mirror-pod", f"!{annotation}.hasValue()"))
+        conditions.append(("no-mirror-pod", f"!{annotation}.hasValue()"))
     else:
         # The objectSelector lets an update pass if the label is missing before or after it.
         label = f"object.metadata.?labels[?{cel.text(configuration.opt_in.label)}]"
-        found.append(("not-disabled", f'{label}.orValue("") != {cel.text(OPT_OUT_VALUE)}'))
-    return [{"name": name, "expression": expression} for name, expression in found]
+        conditions.append(("not-disabled", f'{label}.orValue("") != {cel.text(OPT_OUT_VALUE)}'))
+    return [{"name": name, "expression": expression} for name, expression in conditions]
 
 
 def _variables(kind: _Kind, entries: Sequence[PullSecret], configuration: Configuration) -> list[Manifest]:
     """Return the used variables, each before those that need it."""
-    wanted = [(entry.name, _conditions(kind, entry, configuration)) for entry in entries]
-    said = "\n".join(condition for _, each in wanted for condition in each)
+    additions = [(entry.name, _conditions(kind, entry, configuration)) for entry in entries]
+    condition_text = "\n".join(condition for _, conditions in additions for condition in conditions)
     annotation = f"namespaceObject.metadata.?annotations[?{cel.text(DECLINE_ANNOTATION)}]"
-    known = {
+    expressions_by_name = {
         LABELS: "namespaceObject.metadata.?labels.orValue({})",
         DECLINED: f'{annotation}.orValue("").split(",").map(name, name.trim())',
         ACCOUNT: kind.account,
         REPOSITORIES: SPELLED_OUT,
     }
-    ordered = [(name, expression) for name, expression in known.items() if name in said]
-    ordered += [("variables.held", kind.held), ("variables.missing", _missing(wanted))]
+    ordered = [(name, expression) for name, expression in expressions_by_name.items() if name in condition_text]
+    ordered += [("variables.held", kind.held), ("variables.missing", _missing(additions))]
     return [{"name": name.removeprefix("variables."), "expression": expression} for name, expression in ordered]
 
 
 def _conditions(kind: _Kind, entry: PullSecret, configuration: Configuration) -> tuple[str, ...]:
     """Return the conditions that must all hold for an object in an opted-in namespace to get a reference."""
     about = "Pod" if kind.of_pods else "ServiceAccount"
-    found = (gate.cel(entry, configuration) for gate in GATES if gate.cel is not None and about in gate.kinds)
-    return tuple(condition for of_gate in found for condition in of_gate)
+    gate_conditions = (gate.cel(entry, configuration) for gate in GATES if gate.cel is not None and about in gate.kinds)
+    return tuple(condition for of_gate in gate_conditions for condition in of_gate)
 
 
-def _missing(wanted: Sequence[tuple[str, tuple[str, ...]]]) -> str:
+def _missing(additions: Sequence[tuple[str, tuple[str, ...]]]) -> str:
     """Return the list of the names to add, in the order of the configuration."""
     lines = [
-        f'{" && ".join(f"({each})" for each in needed)} ? {cel.text(name)} : ""' if needed else cel.text(name)
-        for name, needed in wanted
+        f'{" && ".join(f"({condition})" for condition in needed)} ? {cel.text(name)} : ""' if needed else cel.text(name)
+        for name, needed in additions
     ]
     names = ",\n".join(f"  {line}" for line in lines)
     return f'[\n{names}\n].filter(name, name != "" && !(name in variables.held))'

@@ -33,7 +33,7 @@ class Removable(msgspec.Struct, frozen=True):
         return ": ".join(filter(None, (f"{self.kind} {path}".rstrip(), self.part, self.cause)))
 
 
-class Removals(msgspec.Struct, frozen=True):
+class RemovalReport(msgspec.Struct, frozen=True):
     """The objects to remove, with ``is_planned``, else those that are left."""
 
     objects: Sequence[Removable] = ()
@@ -48,8 +48,16 @@ class Removals(msgspec.Struct, frozen=True):
         """Return the lines of the table."""
         result, severity = ("REMOVE", Severity.NOTE) if self.is_planned else ("LEFT", Severity.FAULT)
         return [
-            Line((each.namespace, each.title, result, ": ".join(filter(None, (each.part, each.cause)))), severity.value)
-            for each in self.objects
+            Line(
+                (
+                    removable.namespace,
+                    removable.title,
+                    result,
+                    ": ".join(filter(None, (removable.part, removable.cause))),
+                ),
+                severity.value,
+            )
+            for removable in self.objects
         ]
 
     def document(self) -> dict[str, object]:
@@ -57,12 +65,12 @@ class Removals(msgspec.Struct, frozen=True):
         return {
             "planned" if self.is_planned else "left": [
                 {
-                    "namespace": each.namespace or None,
-                    "object": each.title,
-                    "part": each.part or None,
-                    "cause": each.cause or None,
+                    "namespace": removable.namespace or None,
+                    "object": removable.title,
+                    "part": removable.part or None,
+                    "cause": removable.cause or None,
                 }
-                for each in self.objects
+                for removable in self.objects
             ]
         }
 

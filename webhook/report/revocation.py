@@ -59,7 +59,7 @@ class Question(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Revoked:
+class RevokedCredential:
     """The credential that is revoked, by key; ``name`` is its source."""
 
     name: str
@@ -69,11 +69,11 @@ class Revoked:
         """Return whether the kubelet tries it for an image if a Secret has it."""
         return any(read_key(key).covers(image) for key in self.credentials)
 
-    def split(self, tried: Iterable[Offer], image: str) -> tuple[list[Offer], list[Offer]]:
+    def split(self, offers: Iterable[Offer], image: str) -> tuple[list[Offer], list[Offer]]:
         """Return the offers that are this credential, and the others."""
         revoked: list[Offer] = []
         others: list[Offer] = []
-        for offer in tried:
+        for offer in offers:
             (revoked if is_same_login(offer, image, self.credentials) else others).append(offer)
         return revoked, others
 
@@ -96,7 +96,7 @@ class Revocation(ImageReport[Prediction], frozen=True):
 
     def titles(self) -> list[str]:
         """Return the workloads that would fail."""
-        return list(dict.fromkeys(each.workload for each in self.having(Severity.FAULT)))
+        return list(dict.fromkeys(prediction.workload for prediction in self.having(Severity.FAULT)))
 
     def document(self) -> dict[str, object]:
         """Return everything for programs."""
@@ -104,7 +104,8 @@ class Revocation(ImageReport[Prediction], frozen=True):
             "name": self.name,
             "askedRegistries": self.is_asked,
             "images": [
-                {**each.document(), "others": list(each.tried), "public": each.is_public} for each in self.images
+                {**prediction.document(), "others": list(prediction.tried), "public": prediction.is_public}
+                for prediction in self.images
             ],
             "summary": self.numbers(REVOKE_RESULTS),
         }
@@ -133,24 +134,27 @@ class Revocation(ImageReport[Prediction], frozen=True):
 
 
 def _workloads(predictions: Iterable[Prediction]) -> set[tuple[str, str]]:
-    return {(each.namespace, each.workload) for each in predictions}
+    return {(prediction.namespace, prediction.workload) for prediction in predictions}
 
 
-def questions(groups: Iterable[PodGroup], revoked: Revoked) -> list[Question]:
+def questions(groups: Iterable[PodGroup], revoked: RevokedCredential) -> list[Question]:
     """Return the requests to registries that decide about the pulls, each once."""
     keyrings = Keyrings()
-    found: dict[Question, None] = {}
+    requests: dict[Question, None] = {}
     for group in groups:
         for image in group.images:
             mine, others = revoked.split(keyrings.offers(group.secrets, image), image)
             if mine:
-                found |= dict.fromkeys(Question(image, offer.key, offer.credential) for offer in others)
-                found[Question(image, "", None)] = None
-    return list(found)
+                requests |= dict.fromkeys(Question(image, offer.key, offer.credential) for offer in others)
+                requests[Question(image, "", None)] = None
+    return list(requests)
 
 
 def predict(
-    groups: Iterable[PodGroup], revoked: Revoked, owners: Owners, answers: Mapping[Question, PullAnswer] | None = None
+    groups: Iterable[PodGroup],
+    revoked: RevokedCredential,
+    owners: Owners,
+    answers: Mapping[Question, PullAnswer] | None = None,
 ) -> Revocation:
     """Return the predictions, failures first. ``answers`` has one for each question; None if no registry was asked."""
     keyrings = Keyrings()
@@ -162,9 +166,16 @@ def predict(
             if mine or unread:
                 case = _Case(group, image, others, unread, owners, answers)
                 pods[case.prediction(is_certain=bool(mine))] += group.pods
-    predictions = [replace(each, pods=number) for each, number in pods.items()]
+    predictions = [replace(prediction, pods=number) for prediction, number in pods.items()]
     order = list(REVOKE_RESULTS)
-    predictions.sort(key=lambda each: (order.index(each.severity), each.namespace, each.workload, each.image))
+    predictions.sort(
+        key=lambda prediction: (
+            order.index(prediction.severity),
+            prediction.namespace,
+            prediction.workload,
+            prediction.image,
+        )
+    )
     return Revocation(revoked.name, tuple(predictions), answers is not None)
 
 
@@ -180,11 +191,11 @@ class _Case(msgspec.Struct, frozen=True):
 
     def prediction(self, *, is_certain: bool) -> Prediction:
         """Return the prediction. It ``is_certain`` that the kubelet tries the revoked credential, or it may do so."""
-        severity, why = self._judge() if is_certain else (Severity.UNKNOWN, self._unread("may have the credential"))
-        tried = tuple(f"{self.owners.origin(offer)} ({offer.key})" for offer in self.others)
+        severity, message = self._judge() if is_certain else (Severity.UNKNOWN, self._unread("may have the credential"))
+        credentials = tuple(f"{self.owners.origin(offer)} ({offer.key})" for offer in self.others)
         is_public = None if self.answers is None else self._access() is PullAnswer.PUBLIC
         where = (self.group.namespace, self.group.workload, self.image)
-        return Prediction(*where, severity, why, tried, is_public=is_public)
+        return Prediction(*where, severity, message, credentials, is_public=is_public)
 
     def _judge(self) -> tuple[Severity, str]:
         malformed = self.group.in_state(SecretState.MALFORMED)
@@ -216,14 +227,14 @@ class _Case(msgspec.Struct, frozen=True):
             return Severity.UNKNOWN, f"{self._names(unknown)} also {covers} it, and the registry did not answer"
         if self.unread:
             return Severity.UNKNOWN, self._unread("may also cover it")
-        why = (
+        message = (
             f"the registry refuses {self._names(self.others)}"
             if self.others
             else "no other Secret of the Pods covers it"
         )
         if self._access() is PullAnswer.PUBLIC:
-            why += "; it is public, and the kubelet can pull it when no Secret covers it"
-        return Severity.FAULT, why
+            message += "; it is public, and the kubelet can pull it when no Secret covers it"
+        return Severity.FAULT, message
 
     def _access(self) -> PullAnswer:
         return (self.answers or {}).get(Question(self.image, "", None), PullAnswer.UNKNOWN)

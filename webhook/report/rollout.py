@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from webhook.rules.renewing import format_time
-from webhook.rules.rollout import REQUEST_ANNOTATION, HoldReason, Outcome, Rollout, Stage, Verb, encode_request
+from webhook.rules.rollout import REQUEST_ANNOTATION, HoldReason, ProofOutcome, Rollout, Stage, Verb, encode_request
 from webhook.rules.text import counted
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def proof_sentence(rollout: Rollout, settings: RolloutSettings) -> str:
         return ""
     time = rollout.proved_at
     accepted = "" if time is None else f"the registries accepted the new content at {time:%Y-%m-%d %H:%M:%S} UTC"
-    if rollout.proof is Outcome.UNKNOWN:
+    if rollout.proof is ProofOutcome.UNKNOWN:
         unknown = f"it is unknown whether the registries accept the new content now: {rollout.detail}"
         return "; ".join(filter(None, (accepted, unknown)))
     if accepted:
@@ -128,8 +128,8 @@ def describe_rollout(rollout: Rollout, progress: Progress) -> str:
         case Stage.PROVED:
             return "the registries accept the new content"
         case Stage.CANARY:
-            told = reach_sentence(rollout, progress), pods_sentence(rollout, progress), rollout.detail
-            return "; ".join(filter(None, told))
+            parts = reach_sentence(rollout, progress), pods_sentence(rollout, progress), rollout.detail
+            return "; ".join(filter(None, parts))
         case Stage.ROLLING_OUT:
             return reach_sentence(rollout, progress)
         case Stage.COMPLETE:
@@ -172,7 +172,7 @@ def pods_sentence(rollout: Rollout, progress: Progress) -> str:
 
 def refused_sentence(refused: Sequence[PullFailure]) -> str:
     """Return which Pods of the canary a registry refused a pull, without their names if there are many."""
-    first, others = refused[0], len({(each.namespace, each.pod) for each in refused}) - 1
+    first, others = refused[0], len({(failure.namespace, failure.pod) for failure in refused}) - 1
     more = f", and {counted(others, 'more Pod fails', 'more Pods fail')}" if others else ""
     return f"Pod {first.namespace}/{first.pod} cannot pull {first.image}{more}"
 
@@ -207,11 +207,11 @@ def rollout_notice(
         else:
             look = f"look at the Pod with {look_at_pod(after)}; " if after.pod else ""
             todo = f"{look}correct the source, or continue with: {command(Verb.PROMOTE)}"
-        given = "No namespace is to have the new content"
+        effect = "No namespace is to have the new content"
         if before is not None and before.stage is Stage.CANARY:
-            given = "The canary namespaces get the previous content back"
-        why = f"{hold_sentence(after)}. {given}; {todo}"
-        return RolloutNotice("RotationHeld", f"{about}: the rotation is held, because {why}", is_warning=True)
+            effect = "The canary namespaces get the previous content back"
+        cause = f"{hold_sentence(after)}. {effect}; {todo}"
+        return RolloutNotice("RotationHeld", f"{about}: the rotation is held, because {cause}", is_warning=True)
     if before is None:
         return None
     if before.previous and not after.previous and after.stage is Stage.COMPLETE:

@@ -168,8 +168,12 @@ class RotationForecast(msgspec.Struct, frozen=True):
     def summary(self) -> str:
         """Return the result as one line."""
         changed = counted(self.copies, "copy", "copies")
-        took = "the duration is not known" if self.seconds is None else f"in {duration_text(self.seconds)}"
-        return f"A rotation of {self.secret} would change {changed}, {took}" if self.copies else "0 copies would change"
+        duration = "the duration is not known" if self.seconds is None else f"in {duration_text(self.seconds)}"
+        return (
+            f"A rotation of {self.secret} would change {changed}, {duration}"
+            if self.copies
+            else "0 copies would change"
+        )
 
     def _duration(self) -> Iterator[str]:
         settings, seconds = self.settings, self.seconds
@@ -192,13 +196,13 @@ class RotationForecast(msgspec.Struct, frozen=True):
 
     def _unknown(self) -> str:
         if self.pace is None:
-            why = "no rotation has reached most of these copies yet"
+            cause = "no rotation has reached most of these copies yet"
         else:
             changed = counted(self.pace.copies, "copy", "copies")
-            why = (
+            cause = (
                 f"the last rotation changed {changed} in less than {SHORTEST_SECONDS} s, which is too short to measure"
             )
-        return f"not known, because {why}; follow the next one with kubectl pullsecrets check --wait"
+        return f"not known, because {cause}; follow the next one with kubectl pullsecrets check --wait"
 
 
 def _pace_text(pace: Pace) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from webhook.report.pod_groups import Keyrings, Origin
+from webhook.report.pod_groups import CredentialOrigin, Keyrings
 from webhook.report.protocol import RESULT, Line, Severity
 from webhook.rules.images import DOCKER_HUB, image_name
 from webhook.rules.keyring import SecretState
@@ -47,7 +47,7 @@ class ImageResult:
     workload: str
     image: str
     severity: Severity
-    why: str
+    message: str
     tried: tuple[str, ...] = ()
     """Credentials that the kubelet tries for the image, in its order."""
     pods: int = field(default=0, compare=False)
@@ -59,7 +59,7 @@ class ImageResult:
 
     def line(self) -> Line:
         """Return the line for a table."""
-        cells = (self.namespace, self.workload, f"{self.pods}", self.result, self.image, self.why)
+        cells = (self.namespace, self.workload, f"{self.pods}", self.result, self.image, self.message)
         return Line(cells, self.severity.value)
 
     def wide_line(self) -> Line:
@@ -75,7 +75,7 @@ class ImageResult:
             "pods": self.pods,
             "image": self.image,
             "result": self.result,
-            "why": self.why,
+            "why": self.message,
         }
 
 
@@ -105,7 +105,7 @@ class ImageReport(msgspec.Struct, Generic[I], frozen=True):
 
     def lines(self) -> list[Line]:
         """Return the lines of the table."""
-        return [each.line() for each in self.images]
+        return [image.line() for image in self.images]
 
     @property
     def wide_columns(self) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ class ImageReport(msgspec.Struct, Generic[I], frozen=True):
 
     def wide_lines(self) -> list[Line]:
         """Return the lines of the wider table."""
-        return [each.wide_line() for each in self.images]
+        return [image.wide_line() for image in self.images]
 
     def numbers(self, words: Mapping[Severity, str]) -> dict[str, object]:
         """Return the number of images with each result, by its word."""
@@ -122,7 +122,7 @@ class ImageReport(msgspec.Struct, Generic[I], frozen=True):
 
     def having(self, severity: Severity) -> list[I]:
         """Return the images with a result."""
-        return [each for each in self.images if each.severity is severity]
+        return [image for image in self.images if image.severity is severity]
 
 
 class Usage(ImageReport[Use], frozen=True):
@@ -170,33 +170,33 @@ def usage_of(name: str, groups: Iterable[PodGroup], owners: Owners, configuratio
 
 
 def _use(
-    name: str, group: PodGroup, image: str, tried: Sequence[Offer], owners: Owners, copies: set[str]
+    name: str, group: PodGroup, image: str, offers: Sequence[Offer], owners: Owners, copies: set[str]
 ) -> Use | None:
-    origins = [owners.origin(offer) for offer in tried]
-    texts = tuple(f"{origin} ({offer.key})" for origin, offer in zip(origins, tried, strict=True))
+    origins = [owners.origin(offer) for offer in offers]
+    texts = tuple(f"{origin} ({offer.key})" for origin, offer in zip(origins, offers, strict=True))
     positions = [position for position, origin in enumerate(origins) if origin.is_of(name)]
     unread = [secret for secret in group.in_state(SecretState.UNREAD) if secret in copies]
-    possible = [offer for offer in tried if name in owners.candidates(offer)]
+    possible = [offer for offer in offers if name in owners.candidates(offer)]
     if positions:
-        severity, why = _judge(positions[0], origins, tried)
+        severity, message = _judge(positions[0], origins, offers)
     elif possible:
         pull_secret, key = possible[0].secret.copy_of, possible[0].key
-        why = f"it is not known which source of {pull_secret} the credential for {key} is from"
+        message = f"it is not known which source of {pull_secret} the credential for {key} is from"
         severity = Severity.UNKNOWN
     elif unread:
-        severity, why = Severity.UNKNOWN, f"Secret {unread[0]} cannot be read with your rights"
+        severity, message = Severity.UNKNOWN, f"Secret {unread[0]} cannot be read with your rights"
     else:
         return None
-    return Use(group.namespace, group.workload, image, severity, why, texts)
+    return Use(group.namespace, group.workload, image, severity, message, texts)
 
 
-def _judge(position: int, origins: Sequence[Origin], tried: Sequence[Offer]) -> tuple[Severity, str]:
-    others = list(dict.fromkeys(str(each) for each in origins if each != origins[position]))
+def _judge(position: int, origins: Sequence[CredentialOrigin], offers: Sequence[Offer]) -> tuple[Severity, str]:
+    others = list(dict.fromkeys(str(origin) for origin in origins if origin != origins[position]))
     if position:
         earlier = list(dict.fromkeys(map(str, origins[:position])))
         return Severity.NOTE, f"tried if it is refused with {listed(earlier)}"
     after = f", and {some(others, SHOWN)} if it is refused" if others else ""
-    return Severity.OK, f"for {tried[position].key}{after}"
+    return Severity.OK, f"for {offers[position].key}{after}"
 
 
 WORKLOADS_SHOWN = 5
@@ -213,7 +213,7 @@ NONE = "<none>"
 _K = TypeVar("_K", bound="Hashable")
 
 
-class Where(NamedTuple):
+class PodTotals(NamedTuple):
     """Some Pods: their number, their workloads by namespace, and their images."""
 
     pods: int
@@ -248,7 +248,7 @@ class Where(NamedTuple):
         }
 
 
-NOWHERE = Where(0, {}, frozenset())
+NO_PODS = PodTotals(0, {}, frozenset())
 
 
 class _Tally:
@@ -264,22 +264,22 @@ class _Tally:
         self._images.update(images)
         self._workloads[group.namespace].add(group.workload)
 
-    def where(self) -> Where:
+    def where(self) -> PodTotals:
         workloads = {name: frozenset(workloads) for name, workloads in self._workloads.items()}
-        return Where(self._pods, workloads, frozenset(self._images))
+        return PodTotals(self._pods, workloads, frozenset(self._images))
 
 
-def tallied(groups: Iterable[PodGroup], headings: Callable[[PodGroup, str], Iterable[_K]]) -> dict[_K, Where]:
+def tallied(groups: Iterable[PodGroup], headings: Callable[[PodGroup, str], Iterable[_K]]) -> dict[_K, PodTotals]:
     """Return what falls under each of the headings of the images of each group."""
-    found: defaultdict[_K, _Tally] = defaultdict(_Tally)
+    tallies: defaultdict[_K, _Tally] = defaultdict(_Tally)
     for group in groups:
         images: defaultdict[_K, list[str]] = defaultdict(list)
         for image in group.images:
             for heading in headings(group, image):
                 images[heading].append(image)
         for heading, those in images.items():
-            found[heading].add(group, those)
-    return {heading: tally.where() for heading, tally in found.items()}
+            tallies[heading].add(group, those)
+    return {heading: tally.where() for heading, tally in tallies.items()}
 
 
 class Total(msgspec.Struct, frozen=True):
@@ -288,7 +288,7 @@ class Total(msgspec.Struct, frozen=True):
     about: tuple[str, ...]
     severity: Severity
     result: str
-    where: Where
+    where: PodTotals
 
     def line(self) -> Line:
         """Return the line for a table."""
@@ -351,28 +351,34 @@ class Totals(msgspec.Struct, frozen=True):
         return self.sentence
 
 
-_NO_CREDENTIAL = Origin("", "")
+_NO_CREDENTIAL = CredentialOrigin("", "")
 
 
 def credential_totals(groups: Iterable[PodGroup], owners: Owners, configuration: Configuration) -> Totals:
     """Return the numbers for each credential: of pull secrets, then of Secrets of namespaces, then without one."""
     names, keyrings = {entry.name for entry in configuration.copied}, Keyrings()
-    possible: set[Origin] = set()
+    possible: set[CredentialOrigin] = set()
 
-    def origins(group: PodGroup, image: str) -> Iterable[tuple[Origin, bool]]:
+    def origins(group: PodGroup, image: str) -> Iterable[tuple[CredentialOrigin, bool]]:
         tried, unread = keyrings.offers(group.secrets, image), group.in_state(SecretState.UNREAD)
-        possible.update(Origin(offer.secret.copy_of, each) for offer in tried for each in owners.candidates(offer))
+        possible.update(
+            CredentialOrigin(offer.secret.copy_of, each) for offer in tried for each in owners.candidates(offer)
+        )
         yield from ((owners.origin(offer), True) for offer in tried)
-        yield from ((Origin(name, "") if name in names else Origin("", name), False) for name in unread)
+        yield from (
+            (CredentialOrigin(name, "") if name in names else CredentialOrigin("", name), False) for name in unread
+        )
         if not tried and not unread:
             yield _NO_CREDENTIAL, True
 
     found = tallied(groups, lambda group, image: dict.fromkeys(origins(group, image)))
     unread = {origin for origin, known in found if not known}
-    configured = [Origin(entry.name, source) for entry in configuration.pull_secrets for source in entry.sources]
+    configured = [
+        CredentialOrigin(entry.name, source) for entry in configuration.pull_secrets for source in entry.sources
+    ]
     used = sorted((origin for origin, known in found if known), key=lambda each: (not any(each), not each[0], each))
     possible |= {each for each in configured if each._replace(source="") in unread}
-    totals = [_total(each, found.get((each, True), NOWHERE), possible) for each in dict.fromkeys((*configured, *used))]
+    totals = [_total(each, found.get((each, True), NO_PODS), possible) for each in dict.fromkeys((*configured, *used))]
     totals += [_line(each, Severity.UNKNOWN, found[each, False]) for each in sorted(unread)]
     named = {each.pull_secret for each in used if each.source}
     unnamed = {each.pull_secret for each in used if each.pull_secret and not each.source}
@@ -382,13 +388,13 @@ def credential_totals(groups: Iterable[PodGroup], owners: Owners, configuration:
     return Totals("credentials", {"pullSecret": "PULL SECRET", "credential": "CREDENTIAL"}, tuple(totals), sentence)
 
 
-def _total(origin: Origin, where: Where, possible: Collection[Origin]) -> Total:
+def _total(origin: CredentialOrigin, where: PodTotals, possible: Collection[CredentialOrigin]) -> Total:
     if where.pods:
         return _line(origin, Severity.OK, where)
     return _line(origin, Severity.UNKNOWN if origin in possible else Severity.SKIPPED, where)
 
 
-def _line(origin: Origin, severity: Severity, where: Where) -> Total:
+def _line(origin: CredentialOrigin, severity: Severity, where: PodTotals) -> Total:
     pull_secret, source = origin
     credential = source or ("<unknown>" if pull_secret else NONE)
     if source and not pull_secret:
@@ -406,19 +412,19 @@ def anonymous_totals(groups: Iterable[PodGroup]) -> Totals:
         if not keyrings.offers(group.secrets, image):
             yield image, Severity.UNKNOWN if group.in_state(SecretState.UNREAD) else Severity.NOTE
 
-    found = tallied(groups, of_docker_hub)
-    order = sorted(found.items(), key=lambda item: (-item[1].pods, item[0][0], item[0][1].value))
+    where_by_image = tallied(groups, of_docker_hub)
+    order = sorted(where_by_image.items(), key=lambda item: (-item[1].pods, item[0][0], item[0][1].value))
     totals = tuple(Total((image,), severity, ANONYMOUS_RESULTS[severity], where) for (image, severity), where in order)
     return Totals("images", {"image": "IMAGE"}, totals, _anonymous_summary(totals))
 
 
 def _anonymous_summary(totals: Sequence[Total]) -> str:
-    known = [total for total in totals if total.severity is Severity.NOTE]
-    unknown = len(totals) - len(known)
+    anonymous = [total for total in totals if total.severity is Severity.NOTE]
+    unknown = len(totals) - len(anonymous)
     more = f"; {counted(unknown, 'image')} unknown, because Secrets cannot be read with your rights" if unknown else ""
-    pulls = sum(total.where.pods for total in known)
-    is_one = len(known) == 1
+    pulls = sum(total.where.pods for total in anonymous)
+    is_one = len(anonymous) == 1
     return (
-        f"{counted(len(known), 'image')} of Docker Hub {'is' if is_one else 'are'} pulled without a credential, in "
+        f"{counted(len(anonymous), 'image')} of Docker Hub {'is' if is_one else 'are'} pulled without a credential, in "
         f"{counted(pulls, 'pull')} if every Pod starts on a fresh node{more}"
     )

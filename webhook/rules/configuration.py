@@ -169,7 +169,7 @@ class RolloutSettings(msgspec.Struct, frozen=True):
     @property
     def watched_by_name(self) -> tuple[str, ...]:
         """The namespaces whose Pods are watched and that are named in full; the chart grants the right there."""
-        return tuple(each for each in self.canary if self.watch_pods and not is_pattern(each))
+        return tuple(name for name in self.canary if self.watch_pods and not is_pattern(name))
 
     def is_canary(self, namespace: str) -> bool:
         """Return whether a namespace with this name gets a new content first."""

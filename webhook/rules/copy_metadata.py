@@ -97,7 +97,7 @@ def stored_metadata(labels: Mapping[str, str], annotations: Mapping[str, str]) -
 
 @lru_cache(maxsize=1024)
 def _stored(metadata: CopyMetadata) -> StoredMetadata:
-    labels, annotations = (",".join(key for key, _ in each) for each in (metadata.labels, metadata.annotations))
+    labels, annotations = (",".join(key for key, _ in pairs) for pairs in (metadata.labels, metadata.annotations))
     keys = f"labels={labels};annotations={annotations}"
     return StoredMetadata(intern(keys), intern(_digest(metadata.labels, metadata.annotations)))
 

@@ -155,13 +155,13 @@ def read_entry(entry: object) -> ReadEntry:
 
 
 def _text(entry: JsonObject, name: str) -> str:
-    found = ""
+    text = ""
     for value in entry.named(name):
         if value is not None and not isinstance(value, str):
             raise Unusable(SourceReason.ENTRY_INVALID, f'has a "{name}" that is not text')
         # encoding/json skips null, so an earlier value of a repeated field stays.
-        found = found if value is None else value
-    return found
+        text = text if value is None else value
+    return text
 
 
 def _token(entry: JsonObject, name: str) -> str:
@@ -220,19 +220,19 @@ def _missing(username: str, password: str, identity_token: str, registry_token: 
 
 
 def _warnings(entry: JsonObject, credential: Credential) -> list[str]:
-    found = []
+    warnings = []
     repeated = [name for name in ("auth", "username", "password") if sum(1 for _ in entry.named(name)) > 1]
     if repeated:
-        found.append(f"has {', '.join(repeated)} more than once: the last one is copied, as the kubelet reads it")
+        warnings.append(f"has {', '.join(repeated)} more than once: the last one is copied, as the kubelet reads it")
     if credential.password.endswith(("\n", "\r")):
-        found.append(
+        warnings.append(
             "has a line break at the end of its password: it is copied, but likely a mistake (echo without -n)"
         )
     if ":" in credential.username:
-        found.append("has a colon in its user name: HTTP does not allow it, so the registry will see another user")
+        warnings.append("has a colon in its user name: HTTP does not allow it, so the registry will see another user")
     if DAMAGED in credential.username + credential.password:
-        found.append("has text that is not UTF-8: every reader gets replacement characters in its place")
-    return found
+        warnings.append("has text that is not UTF-8: every reader gets replacement characters in its place")
+    return warnings
 
 
 def decode_base64(text: str) -> bytes | None:

@@ -154,9 +154,9 @@ def parse_source(
 
 
 def _type_problem(secret_type: str, data: Mapping[str, str]) -> str:
-    wanted = LEGACY_TYPE if LEGACY_KEY in data and COPY_KEY not in data else COPY_TYPE
+    required_type = LEGACY_TYPE if LEGACY_KEY in data and COPY_KEY not in data else COPY_TYPE
     return (
-        f"has the type {secret_type[:80]!r}: create it again with the type {wanted}, because a type cannot be "
+        f"has the type {secret_type[:80]!r}: create it again with the type {required_type}, because a type cannot be "
         "changed later (kubectl create secret docker-registry; External Secrets: spec.target.template.type)"
     )
 

@@ -69,7 +69,7 @@ _OBJECT, _ECR_TYPE = "eyJ", "DATA_KEY"
 _URL_SAFE = str.maketrans("+/", "-_")
 
 
-class Origin(StrEnum):
+class ExpiryOrigin(StrEnum):
     """The place that names the time: an annotation, or a field of the entry."""
 
     ANNOTATION = EXPIRES_ANNOTATION
@@ -79,7 +79,7 @@ class Origin(StrEnum):
     REGISTRY_TOKEN = "registrytoken"  # noqa: S105
 
 
-_ISSUED_BY = {Origin.ANNOTATION: ISSUED_ANNOTATION, Origin.MSI_ACRPULL: "acr.microsoft.com/token.refresh"}
+_ISSUED_BY = {ExpiryOrigin.ANNOTATION: ISSUED_ANNOTATION, ExpiryOrigin.MSI_ACRPULL: "acr.microsoft.com/token.refresh"}
 """The annotations with a time of expiry, best first, each with its partner for the time of issue."""
 
 
@@ -100,7 +100,7 @@ class Expiry(msgspec.Struct, frozen=True):
     """When a credential expires, which place names the time, and when it was issued if that is known."""
 
     expires_at: datetime
-    origin: Origin
+    origin: ExpiryOrigin
     issued_at: datetime | None = None
 
     @property
@@ -163,10 +163,10 @@ def describe(expires_at: datetime, now: datetime) -> str:
     """Return the end of a sentence: ``expires in 3 days (2026-12-01 10:00 UTC)``, ``expired 2 hours ago (…)``."""
     left = expires_at - now
     if left > timedelta():
-        told = f"expires in {_span(left)}" if left >= _SECOND else "expires now"
+        text = f"expires in {_span(left)}" if left >= _SECOND else "expires now"
     else:
-        told = f"expired {_span(-left)} ago" if -left >= _SECOND else "expired just now"
-    return f"{told} ({expires_at:%Y-%m-%d %H:%M} UTC)"
+        text = f"expired {_span(-left)} ago" if -left >= _SECOND else "expired just now"
+    return f"{text} ({expires_at:%Y-%m-%d %H:%M} UTC)"
 
 
 def named_first(registries: str, *, differ: bool) -> str:
@@ -188,9 +188,9 @@ def read_expiries(credentials: Mapping[str, Credential], annotations: Mapping[st
         read, wrong = _read_tokens(credential)
         problems += [f"registry {registry}: {problem}" for problem in wrong]
         # A registry refuses a token after its own time, even if an annotation names a later one.
-        found = earliest([*annotated, *read])
-        if found is not None:
-            by_registry[registry] = found
+        expiry = earliest([*annotated, *read])
+        if expiry is not None:
+            by_registry[registry] = expiry
     # Sorted, because status and metrics take only the first ones.
     return Expiries(dict(sorted(by_registry.items(), key=_first)), tuple(problems))
 
@@ -201,7 +201,7 @@ def _first(item: tuple[str, Expiry]) -> tuple[datetime, str]:
 
 def _read_annotations(annotations: Mapping[str, str]) -> tuple[list[Expiry], list[str]]:
     """Return what the best annotation with a usable time states, in a list, and the problems of all."""
-    found: list[Expiry] = []
+    expiries: list[Expiry] = []
     problems: list[str] = []
     for origin, issued_by in _ISSUED_BY.items():
         expires, issued = (_annotated(annotations, name, problems) for name in (origin, issued_by))
@@ -210,9 +210,9 @@ def _read_annotations(annotations: Mapping[str, str]) -> tuple[list[Expiry], lis
         if issued is not None and expires <= issued:
             problems.append(f"the annotation {origin} is not later than {issued_by}")
         # Later annotations are read for their problems, too.
-        elif not found:
-            found.append(Expiry(expires, origin, issued))
-    return found, problems
+        elif not expiries:
+            expiries.append(Expiry(expires, origin, issued))
+    return expiries, problems
 
 
 def _annotated(annotations: Mapping[str, str], name: str, problems: list[str]) -> datetime | None:
@@ -250,21 +250,21 @@ def _refuse_text() -> NoReturn:
 
 def _read_tokens(credential: Credential) -> tuple[list[Expiry], list[str]]:
     """Return what the tokens of a credential state, and the problems."""
-    found: list[Expiry] = []
+    expiries: list[Expiry] = []
     problems: list[str] = []
     for origin, token in (
-        (Origin.PASSWORD, credential.password),
-        (Origin.IDENTITY_TOKEN, credential.identity_token),
-        (Origin.REGISTRY_TOKEN, credential.registry_token),
+        (ExpiryOrigin.PASSWORD, credential.password),
+        (ExpiryOrigin.IDENTITY_TOKEN, credential.identity_token),
+        (ExpiryOrigin.REGISTRY_TOKEN, credential.registry_token),
     ):
         try:
-            found += _read_token(origin, token)
+            expiries += _read_token(origin, token)
         except WrongTime as error:
             problems.append(f"the {origin} is a token whose time of expiry {error}")
-    return found, problems
+    return expiries, problems
 
 
-def _read_token(origin: Origin, token: str) -> Iterator[Expiry]:
+def _read_token(origin: ExpiryOrigin, token: str) -> Iterator[Expiry]:
     """Yield the expiry of a JWT or of a password of Amazon ECR; nothing for other text. Raises WrongTime."""
     # A line break from echo does not change when the token expires.
     token = token.strip()
@@ -291,10 +291,10 @@ def _decode_object(text: str) -> dict[str, object]:
     try:
         decoded = urlsafe_b64decode(text + "=" * (-len(text) % 4))
         # Numbers as floats: Python refuses to convert very long ones to an int. A time fits into a float.
-        found = json.loads(decoded.decode(), parse_int=float)
+        value = json.loads(decoded.decode(), parse_int=float)
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _numeric_date(seconds: object) -> datetime | None:

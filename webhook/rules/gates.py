@@ -121,7 +121,7 @@ class Gate(msgspec.Struct, frozen=True):
     command: Callable[[Case], str] | None = None
     """Return the advice about one object, if that is more than ``advice``."""
     per_pull_secret: bool = False
-    known: bool | None = None
+    namespace_known: bool | None = None
     """True for a gate that needs a known namespace, False for one that only an unknown namespace meets."""
     used: Callable[[Case], bool] = _always
     """Return True if the configuration uses this gate; otherwise ``explain`` does not show it."""
@@ -197,7 +197,7 @@ GATES: tuple[Gate, ...] = (
         reason=Reason.NAMESPACE_TERMINATING,
         name="namespace terminating",
         kinds=_EVERYTHING,
-        known=True,
+        namespace_known=True,
         stops=lambda case: case.namespace.terminating,
         passed=lambda case: f'namespace "{case.name}" is not being deleted',
         stopped=lambda case, _: f'namespace "{case.name}" is being deleted',
@@ -210,7 +210,7 @@ GATES: tuple[Gate, ...] = (
         reason=Reason.NAMESPACE_NOT_OPTED_IN,
         name="opt-in label",
         kinds=_EVERYTHING,
-        known=True,
+        namespace_known=True,
         stops=lambda case: not case.configuration.opt_in.selects(case.labels),
         passed=_opted_in,
         stopped=_not_opted_in,
@@ -261,7 +261,7 @@ GATES: tuple[Gate, ...] = (
         reason=Reason.NAMESPACE_UNKNOWN,
         name="namespace",
         kinds=_SERVICE_ACCOUNTS,
-        known=False,
+        namespace_known=False,
         per_pull_secret=True,
         stops=lambda case: bool(
             case.entry.namespace_selector.requirements or case.configuration.opt_in.may_decline,
@@ -281,7 +281,7 @@ GATES: tuple[Gate, ...] = (
         reason=Reason.NAMESPACE_NOT_SELECTED,
         name="namespaceSelector",
         kinds=_EVERYTHING,
-        known=True,
+        namespace_known=True,
         per_pull_secret=True,
         stops=lambda case: not case.entry.namespace_selector.matches(case.labels),
         passed=_selector_passed,
@@ -311,7 +311,7 @@ GATES: tuple[Gate, ...] = (
         reason=Reason.NAMESPACE_DECLINES,
         name="declined",
         kinds=_EVERYTHING,
-        known=True,
+        namespace_known=True,
         per_pull_secret=True,
         stops=lambda case: case.configuration.opt_in.may_decline and case.entry.name in case.namespace.declined,
         passed=lambda _: "the namespace does not decline it",
@@ -395,8 +395,8 @@ class Walk(msgspec.Struct, frozen=True):
     per_pull_secret_gates: tuple[Gate, ...]
 
 
-def _walk(kind: Kind, *, known: bool) -> Walk:
-    gates = [gate for gate in GATES if kind in gate.kinds and gate.known in (None, known)]
+def _walk(kind: Kind, *, is_known: bool) -> Walk:
+    gates = [gate for gate in GATES if kind in gate.kinds and gate.namespace_known in (None, is_known)]
     return Walk(
         object_gates=tuple(gate for gate in gates if not gate.per_pull_secret),
         per_pull_secret_gates=tuple(gate for gate in gates if gate.per_pull_secret),
@@ -405,7 +405,7 @@ def _walk(kind: Kind, *, known: bool) -> Walk:
 
 # Computed once, because each review makes a walk.
 WALKS: Mapping[tuple[Kind, bool], Walk] = {
-    (kind, known): _walk(kind, known=known) for kind in _EVERYTHING for known in (True, False)
+    (kind, known): _walk(kind, is_known=known) for kind in _EVERYTHING for known in (True, False)
 }
 """By the kind of object, and by whether its namespace is known."""
 

@@ -358,7 +358,7 @@ class DuePod(NamedTuple):
     names: tuple[str, ...]
 
 
-class Judged(msgspec.Struct):
+class NamespaceJudgement(msgspec.Struct):
     """The result of one look at the Pods of a namespace."""
 
     pods: list[JudgedPod] = msgspec.field(default_factory=list)
@@ -378,31 +378,31 @@ def judge_namespace(
     namespace: Namespace,
     pods: Iterable[PulledPod],
     registries: Mapping[str, Collection[str]],
-    given: HealingInput,
-    seen: Iterable[PulledPod] = (),
-) -> Judged:
+    healing_input: HealingInput,
+    arrived_pods: Iterable[PulledPod] = (),
+) -> NamespaceJudgement:
     """Judge the Pods of one namespace. ``registries`` are those of the copies that are in place.
 
     ``seen`` are Pods that were created and may have begun to run since: they only show the outcome of a trial.
     """
-    judged = Judged()
-    decided = [(pod, decide(pod.subject, given.configuration, namespace)) for pod in pods]
+    judged = NamespaceJudgement()
+    decided = [(pod, decide(pod.subject, healing_input.configuration, namespace)) for pod in pods]
     # All Pods are seen before one is judged, because the replacement of a Pod can come later in the list.
     for pod, decision in decided:
-        _learn(pod, decision, given.records, judged)
-    for pod in seen:
-        _learn(pod, decide(pod.subject, given.configuration, namespace), given.records, judged)
-    tried: set[str] = set()
+        _learn(pod, decision, healing_input.records, judged)
+    for pod in arrived_pods:
+        _learn(pod, decide(pod.subject, healing_input.configuration, namespace), healing_input.records, judged)
+    tried_owner_uids: set[str] = set()
     # The oldest Pod of an owner is its trial. The name decides between equal times, so that each leader chooses the
     # same.
     for pod, decision in sorted(decided, key=lambda pair: (pair[0].created, pair[0].name)):
-        record = _record_of(pod, decision, given.records, judged.trials)
+        record = _record_of(pod, decision, healing_input.records, judged.trials)
         is_proved = record is not None and record.trial is Trial.PROVED
-        is_tried = is_proved or pod.owner is None or pod.owner.uid not in tried
+        is_tried = is_proved or pod.owner is None or pod.owner.uid not in tried_owner_uids
         # The replacement may be on its way. Without a sight of it, the time has to pass.
         if record is not None and record.trial is Trial.AWAITED:
-            is_tried = is_tried and given.now - record.evicted_at >= TRIAL_SECONDS
-        case = PodCase(pod, decision, registries, record, is_tried, pod.uid in given.refused)
+            is_tried = is_tried and healing_input.now - record.evicted_at >= TRIAL_SECONDS
+        case = PodCase(pod, decision, registries, record, is_tried, pod.uid in healing_input.refused)
         gate = judge(case)
         judged.pods.append(JudgedPod(case, gate))
         judged.counts[HealingReason.DUE if gate is None else gate.reason] += 1
@@ -410,7 +410,7 @@ def judge_namespace(
             judged.candidates.add(pod.uid)
         if gate is None and pod.owner is not None:
             # One Pod of an owner in each round, until a replacement has proved that evictions help.
-            tried.add(pod.owner.uid)
+            tried_owner_uids.add(pod.owner.uid)
             judged.due.append(DuePod(pod, case.missing))
         elif gate is not None and gate.verdict is Verdict.REPORT:
             judged.reported.append(ReportedPod(pod, gate, gate.stopped(case)))
@@ -420,7 +420,7 @@ def judge_namespace(
 _CANDIDATES = (HealingReason.TRIAL, HealingReason.REFUSED)
 
 
-def _learn(pod: PulledPod, decision: Decision, records: Mapping[str, OwnerRecord], judged: Judged) -> None:
+def _learn(pod: PulledPod, decision: Decision, records: Mapping[str, OwnerRecord], judged: NamespaceJudgement) -> None:
     """Note what a Pod shows about the trial of its owner."""
     if pod.owner is None or pod.terminating:
         return

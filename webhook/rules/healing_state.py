@@ -74,9 +74,9 @@ class EvictionBudget:
         self._past = [(end, number) for end, number in self._past if end > now]
         return self._reserved + sum(number for _, number in self._past)
 
-    def reserve(self, wanted: int, per_minute: int) -> int:
+    def reserve(self, number: int, per_minute: int) -> int:
         """Reserve up to so many evictions, and return how many were left."""
-        granted = max(0, min(wanted, per_minute - self.used))
+        granted = max(0, min(number, per_minute - self.used))
         self._reserved += granted
         return granted
 

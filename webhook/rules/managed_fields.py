@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from webhook.rules.ownership import FIELD_MANAGER, Writer
+from webhook.rules.ownership import FIELD_MANAGER, FieldManager
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ class _Fields(msgspec.Struct, frozen=True, gc=False):
     image_pull_secrets: msgspec.Raw | msgspec.UnsetType = msgspec.field(name=LIST_FIELD, default=msgspec.UNSET)
 
 
-class Entry(Writer, frozen=True, gc=False, rename="camel"):
+class Entry(FieldManager, frozen=True, gc=False, rename="camel"):
     """One entry of a ServiceAccount, with its information about the list."""
 
     api_version: str = ""

@@ -53,5 +53,5 @@ def _is_meant(value: str, opt_in: OptIn) -> bool:
 
 
 @lru_cache(maxsize=1024)  # namespaces have the same few keys
-def _is_close(text: str, wanted: str) -> bool:
-    return SequenceMatcher(None, text.lower(), wanted.lower()).ratio() >= CLOSE
+def _is_close(text: str, expected: str) -> bool:
+    return SequenceMatcher(None, text.lower(), expected.lower()).ratio() >= CLOSE

@@ -18,8 +18,8 @@ _HASHED = re.compile(r"(?P<stem>.+)-[2456789bcdfghkmt]{10}")
 
 def without_hash(name: str) -> str | None:
     """Return the name that Kustomize gave a hash of the content; None if ``name`` does not end with such a hash."""
-    found = _HASHED.fullmatch(name)
-    return found["stem"] if found else None
+    match = _HASHED.fullmatch(name)
+    return match["stem"] if match else None
 
 
 def problem_of_subdomain(text: str) -> str | None:

@@ -36,7 +36,7 @@ class Release(msgspec.Struct, frozen=True):
     namespace: str
 
 
-class Writer(msgspec.Struct, frozen=True, gc=False):
+class FieldManager(msgspec.Struct, frozen=True, gc=False):
     """A field manager, and whether it writes by server-side apply (``Apply``) or otherwise (``Update``)."""
 
     manager: str = ""
@@ -89,7 +89,9 @@ def is_labelled(labels: Mapping[str, str], release: str, release_namespace: str)
     )
 
 
-def mark_of(labels: Mapping[str, str], writers: Iterable[Writer], release: str, release_namespace: str) -> Mark | None:
+def mark_of(
+    labels: Mapping[str, str], writers: Iterable[FieldManager], release: str, release_namespace: str
+) -> Mark | None:
     """Return the proof in a Secret; None without the labels of this release."""
     if not is_labelled(labels, release, release_namespace):
         return None
@@ -124,7 +126,7 @@ def is_a_copy(labels: Mapping[str, str]) -> bool:
     return labels.get(MANAGED_BY_LABEL) == MANAGED_BY
 
 
-def is_written_by_us(writers: Iterable[Writer]) -> bool:
+def is_written_by_us(writers: Iterable[FieldManager]) -> bool:
     """Return whether one of our field managers is among the writers of a Secret.
 
     Copies are written only by server-side apply. An Update with our manager name is from another writer.
@@ -132,7 +134,7 @@ def is_written_by_us(writers: Iterable[Writer]) -> bool:
     return any(map(is_ours, writers))
 
 
-def is_ours(writer: Writer) -> bool:
+def is_ours(writer: FieldManager) -> bool:
     """Return whether a writer of a Secret is one of our field managers."""
     # A creation has a suffix for its process, so that a late one of another process is a conflict.
     is_named = writer.manager == FIELD_MANAGER or writer.manager.startswith(f"{FIELD_MANAGER}-")

@@ -164,10 +164,10 @@ class _Repeated(Exception):
 
 
 def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise _Repeated
-    return found
+    return members
 
 
 def _refuse(problem: str) -> NoReturn:
@@ -188,11 +188,11 @@ class Collected:
 
     def covers(self, image: str) -> bool:
         """Return whether an earlier answer is valid for this image too, by its ``cacheKeyType``."""
-        known = self._keys
+        keys_by_type = self._keys
         return (
-            CacheKeyType.GLOBAL in known
-            or registry_of(image) in known.get(CacheKeyType.REGISTRY, ())
-            or image in known.get(CacheKeyType.IMAGE, ())
+            CacheKeyType.GLOBAL in keys_by_type
+            or registry_of(image) in keys_by_type.get(CacheKeyType.REGISTRY, ())
+            or image in keys_by_type.get(CacheKeyType.IMAGE, ())
         )
 
     def add(self, image: str, answer: ProviderAnswer, images: Iterable[str]) -> None:
@@ -212,8 +212,8 @@ class Collected:
             # The first answer wins, so the order of the images in the configuration decides.
             self.entries.setdefault(key, {"username": login.username, "password": login.password})
         if not usable:
-            why = "; ".join(self.ignored[:3]) or "it has no entries"
-            message = f"the answer of the provider has no credential for {image}: {why}"
+            cause = "; ".join(self.ignored[:3]) or "it has no entries"
+            message = f"the answer of the provider has no credential for {image}: {cause}"
             raise CredentialsNotIssued(IssueReason.PROVIDER_ANSWER_UNUSABLE, message)
         # One Secret has all entries, so it is renewed before the first of them ends.
         self.lifetime = min(self.lifetime, self.default_lifetime if answer.lifetime is None else answer.lifetime)

@@ -111,9 +111,9 @@ def covering_keys(keys: Iterable[str], image: str) -> list[str]:
 
     It sorts the keys in reverse order of their text, and uses Docker Hub's only if no other matches.
     """
-    found = [(key, registry) for key in keys if (registry := read_key(key)).covers(image)]
-    found.sort(key=lambda pair: (not pair[1].is_docker_hub, pair[1].host + pair[1].path), reverse=True)
-    return [key for key, registry in found if not registry.is_docker_hub] or [key for key, _ in found]
+    pairs = [(key, registry) for key in keys if (registry := read_key(key)).covers(image)]
+    pairs.sort(key=lambda pair: (not pair[1].is_docker_hub, pair[1].host + pair[1].path), reverse=True)
+    return [key for key, registry in pairs if not registry.is_docker_hub] or [key for key, _ in pairs]
 
 
 def _indexed(key: str) -> RegistryKey:

@@ -77,7 +77,7 @@ class HoldReason(StrEnum):
     """A registry refuses a pull to a Pod of the canary, which pulls with the new content."""
 
 
-class Outcome(StrEnum):
+class ProofOutcome(StrEnum):
     """The outcome of one proof of a content at its registries."""
 
     PROVED = "proved"
@@ -111,7 +111,7 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     """The base before the last complete rollout, while that can be aborted."""
     elapsed: float = 0.0
     """Observed seconds of the soak, or since completion."""
-    proof: Outcome | None = None
+    proof: ProofOutcome | None = None
     """The last outcome in this stage."""
     proved_at: datetime | None = None
     """The last time when the registries accepted this content; None before that, and after they refused it."""
@@ -200,21 +200,21 @@ def is_about(rollout: Rollout, content: str) -> bool:
     return propose(rollout, content, rollout.id, rollout.since) is rollout
 
 
-def prove(rollout: Rollout, outcome: Outcome, detail: str, now: datetime) -> Rollout:
+def prove(rollout: Rollout, outcome: ProofOutcome, detail: str, now: datetime) -> Rollout:
     """Return the state after a proof of the proposed content has ended. ``detail`` is a sentence about it."""
     if not rollout.needs_proof:
         return rollout
-    if outcome is Outcome.REFUSED:
+    if outcome is ProofOutcome.REFUSED:
         return replace(_hold(rollout, HoldReason.REFUSED, detail, now), proved_at=None)
-    if outcome is Outcome.PROVED:
+    if outcome is ProofOutcome.PROVED:
         rollout = replace(rollout, proved_at=now)
-    if outcome is Outcome.PROVED and rollout.stage is not Stage.CANARY:
+    if outcome is ProofOutcome.PROVED and rollout.stage is not Stage.CANARY:
         return _enter(rollout, Stage.PROVED, now)
     if rollout.stage is Stage.HELD:
         return replace(rollout, detail=detail) if rollout.reason is HoldReason.UNPROVED else rollout
     if rollout.pod:
         return replace(rollout, proof=outcome)
-    return replace(rollout, proof=outcome, detail="" if outcome is Outcome.PROVED else detail)
+    return replace(rollout, proof=outcome, detail="" if outcome is ProofOutcome.PROVED else detail)
 
 
 def suspect_pod(rollout: Rollout, detail: str, pod: str) -> Rollout:
@@ -276,7 +276,7 @@ def decode_request(text: str, rollout_id: str) -> Verb | None:
 def _after_proof(rollout: Rollout, progress: Progress, settings: RolloutSettings, now: datetime) -> Rollout:
     if settings.prove is None or rollout.is_promoted:
         return _begin(rollout, progress, settings, now)
-    if rollout.proof is Outcome.UNKNOWN:
+    if rollout.proof is ProofOutcome.UNKNOWN:
         if settings.continues_unproved:
             return _begin(rollout, progress, settings, now)
         return _hold(rollout, HoldReason.UNPROVED, rollout.detail, now)
@@ -312,9 +312,9 @@ def _soak(rollout: Rollout, seconds: float, progress: Progress, settings: Rollou
 
 def _is_proved(rollout: Rollout, settings: RolloutSettings) -> bool:
     """Return whether the soak may end, as far as the proof in the canary is concerned."""
-    if settings.prove is None or rollout.proof is Outcome.PROVED:
+    if settings.prove is None or rollout.proof is ProofOutcome.PROVED:
         return True
-    return rollout.proof is Outcome.UNKNOWN and (rollout.is_promoted or settings.continues_unproved)
+    return rollout.proof is ProofOutcome.UNKNOWN and (rollout.is_promoted or settings.continues_unproved)
 
 
 def _complete(rollout: Rollout, now: datetime) -> Rollout:

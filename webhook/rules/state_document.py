@@ -256,10 +256,10 @@ def decode_rollouts(value: bytes | None) -> Mapping[str, StoredRollout]:
 
 
 def _decode_rollouts(value: bytes) -> Mapping[str, StoredRollout]:
-    found = _decode_json(value, _Rollouts).pull_secrets
+    entries = _decode_json(value, _Rollouts).pull_secrets
     return {
-        name: StoredRollout(each.rollout, each.progress, None if each.kept is None else _last_good(each.kept))
-        for name, each in found.items()
+        name: StoredRollout(entry.rollout, entry.progress, None if entry.kept is None else _last_good(entry.kept))
+        for name, entry in entries.items()
     }
 
 
@@ -269,7 +269,7 @@ def is_reserved(key: str) -> bool:
 
 
 def update(
-    stored: StateDocument, wanted: Mapping[str, LastGood], other: Mapping[str, bytes | None] | None = None
+    stored: StateDocument, contents: Mapping[str, LastGood], other: Mapping[str, bytes | None] | None = None
 ) -> StateUpdate:
     """Return the values to write so that the ``wanted`` contents are stored, as many as fit.
 
@@ -282,21 +282,21 @@ def update(
     values: dict[str, bytes | None] = dict.fromkeys((*stored.last_good, *broken))
     values |= {key: value for key, value in other.items() if value != stored.other.get(key)}
     left_out, room = [], LARGEST_STATE - sum(len(value or b"") for value in other.values())
-    encoded = {name: encode(_unchanged(stored.last_good.get(name), content)) for name, content in wanted.items()}
+    encoded = {name: encode(_unchanged(stored.last_good.get(name), content)) for name, content in contents.items()}
     for name in sorted(encoded, key=lambda name: (len(encoded[name]), name)):
         if len(encoded[name]) > room:
             left_out.append(name)
             continue
         room -= len(encoded[name])
-        if name in stored.last_good and wanted[name].is_same(stored.last_good[name]):
+        if name in stored.last_good and contents[name].is_same(stored.last_good[name]):
             del values[name]
         else:
             values[name] = encoded[name]
     return StateUpdate(values, tuple(sorted(left_out)))
 
 
-def _unchanged(stored: LastGood | None, wanted: LastGood) -> LastGood:
-    return stored if stored is not None and wanted.is_same(stored) else wanted
+def _unchanged(stored: LastGood | None, content: LastGood) -> LastGood:
+    return stored if stored is not None and content.is_same(stored) else content
 
 
 def _decode(value: str) -> LastGood:

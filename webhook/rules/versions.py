@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def is_older(candidate: str, known: str) -> bool:
+def is_older(candidate: str, other: str) -> bool:
     """Return whether a resourceVersion is older than another one; False if one of them is not a number."""
-    return candidate.isdecimal() and known.isdecimal() and int(candidate) < int(known)
+    return candidate.isdecimal() and other.isdecimal() and int(candidate) < int(other)
 
 
 REVISION_ANNOTATION = "pullsecrets.webhook/configuration"
@@ -86,13 +86,15 @@ def decode_sources(text: str) -> tuple[SourceVersion, ...]:
     return tuple(SourceVersion(*entry) for entry in entries) if all(map(_is_version, entries)) else ()
 
 
-def newer_sources(versions: Iterable[SourceVersion], known: Iterable[SourceVersion]) -> tuple[SourceVersion, ...]:
+def newer_sources(
+    versions: Iterable[SourceVersion], known_versions: Iterable[SourceVersion]
+) -> tuple[SourceVersion, ...]:
     """Return the versions that are newer than the ``known`` ones of the same sources.
 
     It is empty if another one of them is older. Then neither side is provably behind. UIDs are not compared: a
     recreated source has a higher resourceVersion than its predecessor.
     """
-    by_name = {version.name: version.resource_version for version in known}
+    by_name = {version.name: version.resource_version for version in known_versions}
     pairs = [(version, by_name.get(version.name, "")) for version in versions]
     # Each side then has something newer, for example after a restore of etcd.
     if any(is_older(version.resource_version, ours) for version, ours in pairs):

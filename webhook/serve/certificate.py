@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from certs.reload import ServingCertificate
     from webhook.kube.objects import SecretObject
-    from webhook.ops.health import Check
+    from webhook.ops.health import HealthCheck
     from webhook.ops.metrics import AdmissionMetrics
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ POLL_SECONDS = 1.0
 class CertificateLoader:
     """Loads each new pair, or keeps the old one and reports the reason. Safe to call from any thread."""
 
-    def __init__(self, serving: ServingCertificate, check: Check, metrics: AdmissionMetrics) -> None:
+    def __init__(self, serving: ServingCertificate, check: HealthCheck, metrics: AdmissionMetrics) -> None:
         self._serving = serving
         self._metrics = metrics.certificate
         self._secret, self._refused = "", ""

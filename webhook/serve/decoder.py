@@ -72,7 +72,7 @@ class DecoderProcess:
             self._process.communicate()
             self._process = None
 
-    def _outcome_of(self, body: bytes) -> Outcome | None:
+    def _outcome_of(self, body: bytes) -> DecodedBody | None:
         for _ in range(_ATTEMPTS):
             try:
                 answer = self._exchange(body)
@@ -118,7 +118,7 @@ _M_MMAP_THRESHOLD = -3  # malloc.h
 _MAPPED_BYTES = 1024 * 1024
 
 
-class Outcome(msgspec.Struct, omit_defaults=True):
+class DecodedBody(msgspec.Struct, omit_defaults=True):
     """The result of one body: exactly one of the fields is set."""
 
     request: AdmissionRequest | None = None
@@ -130,16 +130,16 @@ class Outcome(msgspec.Struct, omit_defaults=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Outcome).decode
+_decode = msgspec.msgpack.Decoder(DecodedBody).decode
 
 
-def outcome_of(body: bytes) -> Outcome:
+def outcome_of(body: bytes) -> DecodedBody:
     """Return the outcome of one body."""
     try:
         request = parse(body)
     except BadReview as error:
-        return Outcome(problem=str(error))
-    return Outcome(request=request) if isinstance(request, AdmissionRequest) else Outcome(head=request)
+        return DecodedBody(problem=str(error))
+    return DecodedBody(request=request) if isinstance(request, AdmissionRequest) else DecodedBody(head=request)
 
 
 def write_frame(stream: IO[bytes], content: bytes) -> None:

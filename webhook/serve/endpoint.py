@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from webhook.http.limits import Deadlines
     from webhook.http.message import Head
     from webhook.http.reply import Header
-    from webhook.serve.handler import Answer
+    from webhook.serve.handler import ReviewReply
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +69,7 @@ _RETRY_AFTER = (b"retry-after", b"1")
 class Observer(Protocol):
     """Receives each request that has been handled."""
 
-    def answered(self, answer: Answer, seconds: float) -> None:
+    def answered(self, answer: ReviewReply, seconds: float) -> None:
         """Count an answer."""
 
     def refused(self, status: int) -> None:
@@ -88,7 +88,7 @@ class MutateEndpoint:
 
     path = MUTATE_PATH
 
-    def __init__(self, handle: Callable[[bytes], Answer], observer: Observer, counters: PortCounters) -> None:
+    def __init__(self, handle: Callable[[bytes], ReviewReply], observer: Observer, counters: PortCounters) -> None:
         self._handle = handle
         self._observer = observer
         self.counters = counters
@@ -144,7 +144,7 @@ class MutateEndpoint:
         seconds = perf_counter() - started
         return lambda: self._reply_to(result, seconds)
 
-    def _reply_to(self, result: Answer | Refusal, seconds: float) -> Reply:
+    def _reply_to(self, result: ReviewReply | Refusal, seconds: float) -> Reply:
         if isinstance(result, Refusal):
             return self.refuse(result)
         # Always on the event loop, also for a body that another thread has decoded: metrics and log have no lock.
@@ -152,7 +152,7 @@ class MutateEndpoint:
         # It is read last, so that a review that was being decoded when the drain began closes its connection, too.
         return Reply(200, result.body, closes=self.draining)
 
-    def _handle_body(self, body: bytes) -> Answer | Refusal:
+    def _handle_body(self, body: bytes) -> ReviewReply | Refusal:
         try:
             return self._handle(body)
         except BadReview as error:

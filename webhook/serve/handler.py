@@ -37,7 +37,7 @@ _OPERATIONS = {PODS: frozenset({"CREATE"}), SERVICE_ACCOUNTS: frozenset({"CREATE
 KNOWN_OPERATIONS = frozenset({"CREATE", "UPDATE", "DELETE", "CONNECT"})
 
 
-class Answer(msgspec.Struct, frozen=True):
+class ReviewReply(msgspec.Struct, frozen=True):
     """The answer to one request: its body and its data for logs and metrics."""
 
     body: bytes
@@ -73,7 +73,7 @@ class Handler:
         self._namespace_of = namespace_of
         self._parse_heavy = parse_heavy
 
-    def handle(self, body: bytes) -> Answer:
+    def handle(self, body: bytes) -> ReviewReply:
         """Return the answer to the review in ``body``. Raises BadReview when it is not a review."""
         request = parse(body) if len(body) <= HEAVY_BODY else self._parse_heavy(body)
         try:
@@ -82,16 +82,16 @@ class Handler:
             # A defect here must not keep an object from being admitted, whatever the failure policy is.
             log.exception("admission decision failed", uid=request.uid, namespace=request.namespace)
             unchanged = render(request.uid, Reason.INTERNAL_ERROR)
-            return Answer(unchanged, OTHER, OTHER, Reason.INTERNAL_ERROR, uid=request.uid)
+            return ReviewReply(unchanged, OTHER, OTHER, Reason.INTERNAL_ERROR, uid=request.uid)
 
-    def _answer(self, request: RequestHead) -> Answer:
+    def _answer(self, request: RequestHead) -> ReviewReply:
         resource = _resource(request)
         subject = _subject(request, resource)
         decision = Decision(subject) if isinstance(subject, Reason) else self._decide(subject)
         # A JSON Patch that appends to an absent list fails to apply, so the patch has to know whether the list is
         # present.
         present = isinstance(subject, Subject) and subject.references.present
-        return Answer(
+        return ReviewReply(
             body=render(request.uid, decision.reason, decision.added, _PATHS[resource], present=present),
             resource=resource,
             operation=request.operation if request.operation in KNOWN_OPERATIONS else OTHER,

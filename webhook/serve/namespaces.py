@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from webhook.kube.client import Client
-    from webhook.ops.health import Check
+    from webhook.ops.health import HealthCheck
     from webhook.rules.objects import Namespace
     from webhook.rules.scope import CacheScope
     from webhook.serve.certificate import CertificateLoader
@@ -65,7 +65,7 @@ class WatchState:
     reflector's thread writes; any thread reads.
     """
 
-    def __init__(self, check: Check, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, check: HealthCheck, clock: Callable[[], float] = time.monotonic) -> None:
         self._check = check
         self._clock = clock
         self._lost_at: float | None = None

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from webhook.errors import CertificateInvalid
     from webhook.rules.configuration import Configuration
     from webhook.rules.scope import CacheScope
-    from webhook.serve.handler import Answer
+    from webhook.serve.handler import ReviewReply
 
 LINES_PER_SECOND = 5
 LINES_BURST = 20
@@ -63,7 +63,7 @@ class DecisionLog:
         self._bucket = TokenBucket(LINES_PER_SECOND, LINES_BURST, clock)
         self._suppressed = 0
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answer: ReviewReply) -> None:
         """Log one answer, if its level and the rate limit allow it."""
         if answer.added and self._logs_patches:
             if self._bucket.take():
@@ -87,7 +87,7 @@ def _generated_name(generate_name: str) -> str:
     return f"{generate_name}*" if generate_name else ""
 
 
-def _log_fields(answer: Answer) -> dict[str, str]:
+def _log_fields(answer: ReviewReply) -> dict[str, str]:
     return {
         "uid": answer.uid,
         "namespace": answer.namespace[:LONGEST_NAME],
@@ -172,7 +172,7 @@ class _Observers:
         self._write = decisions.answered
         self.refused = metrics.refused
 
-    def answered(self, answer: Answer, seconds: float) -> None:
+    def answered(self, answer: ReviewReply, seconds: float) -> None:
         self._count(answer, seconds)
         self._write(answer)
 

@@ -144,8 +144,8 @@ class Caches:
         if table is None:
             return
         for namespace in table.namespaces():
-            copy, known = table.get(namespace, name), self.namespaces.get(namespace)
-            if copy is not None and known is not None and ownership_of(copy.mark, known.uid) is Ownership.OURS:
+            copy, cached = table.get(namespace, name), self.namespaces.get(namespace)
+            if copy is not None and cached is not None and ownership_of(copy.mark, cached.uid) is Ownership.OURS:
                 yield namespace
 
     def copy(self, namespace: str, name: str) -> Copy | None:

@@ -31,7 +31,7 @@ from webhook.kube.objects import decode_secret
 from webhook.kube.resources import LEASES, MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS, SERVICE_ACCOUNTS, Collection
 from webhook.kube.webhook_configuration import decode_webhook_configuration
 from webhook.kube.wire import PartialObjectMetadata
-from webhook.report.removals import Removable, Removals
+from webhook.report.removals import Removable, RemovalReport
 from webhook.rules.ownership import RELEASE_LABEL, RELEASE_NAMESPACE_LABEL, is_a_copy, is_labelled
 from webhook.rules.renewing import ISSUED_BY_LABEL
 from webhook.rules.state_document import STATE_SUFFIX
@@ -68,7 +68,7 @@ PAUSE_CAP = 5.0
 _UNKNOWN_OBJECTS = Removable("Cluster", part="its objects are not known")
 
 
-class Settings(msgspec.Struct, frozen=True):
+class CleanupSettings(msgspec.Struct, frozen=True):
     """The flags of the command line."""
 
     config: Path
@@ -80,7 +80,7 @@ class Settings(msgspec.Struct, frozen=True):
     dry_run: bool = False
     ignore_not_found: bool = False
     """True if a release without any object is already removed, and not an error."""
-    confirm: Callable[[Removals], bool] | None = None
+    confirm: Callable[[RemovalReport], bool] | None = None
     """Called once with the objects to remove; False ends the run before any change."""
 
     @property
@@ -102,7 +102,7 @@ class _CleanupBlocked(Exception):
         super().__init__(str(removable))
 
 
-def run(settings: Settings) -> Removals:
+def run(settings: CleanupSettings) -> RemovalReport:
     """Remove everything; return what is left and why, or in a dry run the objects to remove.
 
     Raises:
@@ -118,11 +118,11 @@ def run(settings: Settings) -> Removals:
     try:
         return cleanup.run()
     except _CleanupBlocked as blocked:
-        return Removals((blocked.removable,))
+        return RemovalReport((blocked.removable,))
 
 
 class _Cleanup:
-    def __init__(self, settings: Settings, configuration: Configuration, client: Client) -> None:
+    def __init__(self, settings: CleanupSettings, configuration: Configuration, client: Client) -> None:
         self.stopping = threading.Event()
         self._settings = settings
         self._configuration = configuration
@@ -130,14 +130,14 @@ class _Cleanup:
         # This clock continues while the machine sleeps, as the term of the seized Lease does for the replicas.
         self._deadline = boot_time() + settings.timeout
 
-    def run(self) -> Removals:
+    def run(self) -> RemovalReport:
         registration = Removable(MUTATING_WEBHOOK_CONFIGURATIONS.kind, self._settings.webhook_configuration)
         removal = Removal(self._client, self._settings.release, self._configuration, self._has_time, self._wait)
         is_known = self._retry(lambda: verify(self._client, self._settings, self._configuration), registration)
         if not is_known:
             return self._without_release(removal)
         if self._settings.dry_run or self._settings.confirm is not None:
-            planned = Removals(self._retry(partial(self._planned, removal), _UNKNOWN_OBJECTS), is_planned=True)
+            planned = RemovalReport(self._retry(partial(self._planned, removal), _UNKNOWN_OBJECTS), is_planned=True)
             if self._settings.dry_run:
                 return planned
             if self._settings.confirm is not None and not self._settings.confirm(planned):
@@ -154,7 +154,7 @@ class _Cleanup:
             log.warning("left to the owner of a finalizer", what=str(waiting))
         # Helm stops then, and the controller that resumes needs its state and its certificate.
         if remaining:
-            return Removals(remaining)
+            return RemovalReport(remaining)
         namespace = self._settings.release.namespace
         for secret in (*self._settings.own_secrets, *sorted(self._configuration.issued_names)):
             self._retry(partial(self._delete_own_secret, secret), Removable(SECRETS.kind, secret, namespace))
@@ -162,9 +162,9 @@ class _Cleanup:
         if lease is not None:
             removable = Removable(LEASES.kind, self._settings.lease, namespace)
             self._retry(partial(delete_lease, self._client, lease), removable)
-        return Removals()
+        return RemovalReport()
 
-    def _without_release(self, removal: Removal) -> Removals:
+    def _without_release(self, removal: Removal) -> RemovalReport:
         """Return an empty result if that is wanted, and no object looks like one of the release.
 
         Raises:
@@ -176,7 +176,7 @@ class _Cleanup:
             raise UsageError(_unknown_release(self._settings, references))
         release = self._settings.release
         log.info("no object of this release was found", release=release.name, namespace=release.namespace)
-        return Removals(is_planned=self._settings.dry_run)
+        return RemovalReport(is_planned=self._settings.dry_run)
 
     def _planned(self, removal: Removal) -> list[Removable]:
         """Return each object that a run would remove, in its order."""
@@ -230,11 +230,11 @@ class _Cleanup:
     def _controller_account(self) -> OwnerReference | None:
         """Return the ServiceAccount of the controller; when it is deleted, the Lease is deleted too."""
         collection = Collection(SERVICE_ACCOUNTS, self._settings.release.namespace, self._settings.lease)
-        found, _ = list_objects(
+        uids, _ = list_objects(
             self._client, collection, list_decoder(PartialObjectMetadata), lambda obj: obj.metadata.uid
         )
         kind = SERVICE_ACCOUNTS
-        return OwnerReference(kind.api_version, kind.kind, self._settings.lease, found[0]) if found else None
+        return OwnerReference(kind.api_version, kind.kind, self._settings.lease, uids[0]) if uids else None
 
     def _delete_own_secret(self, name: str) -> None:
         namespace = self._settings.release.namespace
@@ -306,13 +306,13 @@ def _seize(
         raise
 
 
-def _unknown_release(settings: Settings, references: Sequence[Removable]) -> str:
+def _unknown_release(settings: CleanupSettings, references: Sequence[Removable]) -> str:
     release = settings.release
-    made = f" References that it may have made: {'; '.join(map(str, references[:3]))}." if references else ""
+    hint = f" References that it may have made: {'; '.join(map(str, references[:3]))}." if references else ""
     return (
         f"nothing shows that release {release.name} was installed in namespace {release.namespace}: there is no "
         f"MutatingWebhookConfiguration {settings.webhook_configuration}, no Lease {settings.lease} and no copy of it. "
-        f"Nothing was changed.{made} "
+        f"Nothing was changed.{hint} "
         f'Find the release by "helm list --all-namespaces", and give --release, --release-namespace and '
         f"--webhook-configuration"
     )
@@ -327,7 +327,7 @@ CLEANUP_HOLDER_PREFIX = "uninstalling_"
 """Prefix of the holder in a Lease that a cleanup has seized."""
 
 
-class Target(Protocol):
+class CleanupTarget(Protocol):
     """The objects that a cleanup was pointed at."""
 
     @property
@@ -343,7 +343,7 @@ class Target(Protocol):
         """The name of its Lease, and of the controller's ServiceAccount."""
 
 
-def verify(client: Client, target: Target, configuration: Configuration) -> bool:
+def verify(client: Client, target: CleanupTarget, configuration: Configuration) -> bool:
     """Return True if the intended release was installed; False if nothing shows that.
 
     Raises:
@@ -372,18 +372,20 @@ def verify(client: Client, target: Target, configuration: Configuration) -> bool
     return _has_lease(client, target)
 
 
-def _has_registration(client: Client, target: Target) -> bool:
+def _has_registration(client: Client, target: CleanupTarget) -> bool:
     try:
-        found = decode_webhook_configuration(client.get(MUTATING_WEBHOOK_CONFIGURATIONS, target.webhook_configuration))
+        configuration = decode_webhook_configuration(
+            client.get(MUTATING_WEBHOOK_CONFIGURATIONS, target.webhook_configuration)
+        )
     except NotFound:
         return False
     # Without a record of Helm or a Service, it can be each namespace that the selector leaves out.
-    namespaces = found.release_namespaces()[: 1 if found.tells_namespace else None]
-    if found.release != target.release.name or (namespaces and target.release.namespace not in namespaces):
+    namespaces = configuration.release_namespaces()[: 1 if configuration.tells_namespace else None]
+    if configuration.release != target.release.name or (namespaces and target.release.namespace not in namespaces):
         home = _home(client, target, namespaces)
-        owner = f"release {found.release or '(unknown)'}{f' in namespace {home}' if home else ''}"
+        owner = f"release {configuration.release or '(unknown)'}{f' in namespace {home}' if home else ''}"
         flags = "check --release, --release-namespace and --webhook-configuration"
-        if home and found.release == target.release.name:
+        if home and configuration.release == target.release.name:
             flags = f"give --release-namespace {home}"
         raise UsageError(
             f"MutatingWebhookConfiguration {target.webhook_configuration} belongs to {owner}, not to release "
@@ -392,7 +394,7 @@ def _has_registration(client: Client, target: Target) -> bool:
     return True
 
 
-def _home(client: Client, target: Target, namespaces: Sequence[str]) -> str:
+def _home(client: Client, target: CleanupTarget, namespaces: Sequence[str]) -> str:
     """Return the one of the possible namespaces of a release that has its Lease; empty if none is known to."""
     for namespace in namespaces:
         try:
@@ -404,7 +406,7 @@ def _home(client: Client, target: Target, namespaces: Sequence[str]) -> str:
     return ""
 
 
-def _has_lease(client: Client, target: Target) -> bool:
+def _has_lease(client: Client, target: CleanupTarget) -> bool:
     try:
         lease = decode_lease(client.get(LEASES, target.lease, target.release.namespace))
     except NotFound:
@@ -419,7 +421,7 @@ def _has_lease(client: Client, target: Target) -> bool:
 
 
 def _labels(client: Client, collection: Collection) -> list[dict[str, str]]:
-    found, _ = list_objects(
+    labels, _ = list_objects(
         client, collection, list_decoder(PartialObjectMetadata), lambda obj: obj.metadata.labels or {}
     )
-    return found
+    return labels

@@ -232,11 +232,11 @@ class Brake:
 
     def _our_copies(self, names: Iterable[str]) -> dict[str, set[str]]:
         """Return the names of the existing copies, by namespace."""
-        ours: dict[str, set[str]] = {}
+        names_by_namespace: dict[str, set[str]] = {}
         for name in names:
             for namespace in self._caches.namespaces_with_copies(name):
-                ours.setdefault(namespace, set()).add(name)
-        return ours
+                names_by_namespace.setdefault(namespace, set()).add(name)
+        return names_by_namespace
 
     def _set_held(self, held: HeldConfiguration | None) -> None:
         before, self.held = self.held, held

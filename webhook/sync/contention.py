@@ -157,7 +157,7 @@ class Contention:
         waits = [*accounts.values(), *copies.values()]
         return (plan.without(copies=copies, additions_to=accounts), min(waits)) if waits else (plan, 0.0)
 
-    def wrote_references(self, namespace: str, account: str, names: Iterable[str]) -> None:
+    def record_references(self, namespace: str, account: str, names: Iterable[str]) -> None:
         """Remember that a ServiceAccount has been given references."""
         self._record(namespace, (_REFERENCES, account), frozenset(names), accumulates=True)
 
@@ -166,7 +166,7 @@ class Contention:
         with self._lock:
             self._drop(namespace, [(_REFERENCES, account)])
 
-    def wrote_copy(self, namespace: str, name: str, content: str) -> None:
+    def record_copy(self, namespace: str, name: str, content: str) -> None:
         """Remember the hash of the content that was written to a copy."""
         self._record(namespace, (_COPY, name), frozenset((content,)), accumulates=False)
 

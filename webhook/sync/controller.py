@@ -315,10 +315,10 @@ class SyncController:
     def _await_renewal(self, term: int) -> None:
         """Wait for the list of namespaces, and up to :data:`RENEWAL_SECONDS` for the other watches."""
         begun = time.monotonic()
-        while self._term == term and (behind := self.caches.not_renewed()):
+        while self._term == term and (collections := self.caches.not_renewed()):
             # The list of namespaces has no limit: with an older one, a namespace that opted out could get a copy again.
-            if time.monotonic() - begun >= RENEWAL_SECONDS and Collection(NAMESPACES) not in behind:
-                log.info("watches not reopened yet", collections=[str(collection) for collection in behind])
+            if time.monotonic() - begun >= RENEWAL_SECONDS and Collection(NAMESPACES) not in collections:
+                log.info("watches not reopened yet", collections=[str(collection) for collection in collections])
                 return
             if self._stopping.wait(RENEWAL_POLL_SECONDS):
                 return
@@ -362,7 +362,7 @@ class SyncController:
         if self._state is not None:
             self._state.changed()
         # A rotation that is rolled out in stages takes as long as these.
-        hashes = {name: each for name, each in self.sources.hashes().items() if isinstance(each, str)}
+        hashes = {name: digest for name, digest in self.sources.hashes().items() if isinstance(digest, str)}
         self.rotations.follow(hashes, measured=self._leading.is_set() and self.resync.is_complete)
         self.enqueue_all()
 

@@ -40,7 +40,7 @@ class RefusedLogin(msgspec.Struct, frozen=True):
 
     source: str
     registry: str
-    why: str
+    message: str
 
 
 class LoginTester:
@@ -112,9 +112,11 @@ class LoginTester:
                 if not may_continue():
                     return
                 result = self._log_in(key, credential)
-                log.debug("login tried", source=source.name, registry=key, result=result.login.value, cause=result.why)
+                log.debug(
+                    "login tried", source=source.name, registry=key, result=result.login.value, cause=result.message
+                )
                 if result.login is Login.REFUSED:
-                    refused_now[source.name, key] = RefusedLogin(source.name, key, result.why)
+                    refused_now[source.name, key] = RefusedLogin(source.name, key, result.message)
         with self._lock:
             before, self._refused = self._refused, refused_now
         for name, refused in refused_now.items():
@@ -145,7 +147,7 @@ SHORTEST_WAIT = 0.05
 """Seconds. A sleep can end a little before the wall clock reaches the time."""
 
 
-class Expiring(msgspec.Struct, frozen=True):
+class ExpiryGroup(msgspec.Struct, frozen=True):
     """The state that some credentials of one source share, and the end of a sentence about the first that expires."""
 
     reason: ExpiryReason
@@ -159,7 +161,7 @@ class Expiring(msgspec.Struct, frozen=True):
 class ExpiryReporter(Protocol):
     """Reports to people."""
 
-    def credentials_expire(self, source: str, registries: Sequence[str], expiring: Expiring) -> None:
+    def credentials_expire(self, source: str, registries: Sequence[str], expiring: ExpiryGroup) -> None:
         """Report that the credentials of a source for these registries expire or have expired."""
 
     def credentials_renewed(self, source: str, registries: Sequence[str]) -> None:
@@ -238,7 +240,7 @@ class ExpiryWatch:
         now: datetime,
     ) -> None:
         """Report the credentials of one source whose state has changed, those with the same state together."""
-        found: dict[ExpiryReason, dict[str, datetime]] = {}
+        times_by_reason: dict[ExpiryReason, dict[str, datetime]] = {}
         # A registry that the source has lost stays in here: the warning about it is over, too.
         renewed = {registry for name, registry in before if name == source}
         for registry, expiry in expiries:
@@ -248,10 +250,10 @@ class ExpiryWatch:
             renewed.discard(registry)
             self._reported[source, registry] = reason
             if before.get((source, registry)) is not reason:
-                found.setdefault(reason, {})[registry] = expiry.expires_at
-        for reason, times in found.items():
+                times_by_reason.setdefault(reason, {})[registry] = expiry.expires_at
+        for reason, times in times_by_reason.items():
             text, differ = describe(min(times.values()), now), len(set(times.values())) > 1
-            expiring = Expiring(reason, text, differ, renews=self._renews(source))
+            expiring = ExpiryGroup(reason, text, differ, renews=self._renews(source))
             self._reporter.credentials_expire(source, list(times), expiring)
         if renewed:
             self._reporter.credentials_renewed(source, sorted(renewed))

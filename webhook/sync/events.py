@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from webhook.rules.rollout import Rollout
     from webhook.sync.configuration import HeldConfiguration
     from webhook.sync.contention import ContendedObject
-    from webhook.sync.credential_watch import Expiring, RefusedLogin
+    from webhook.sync.credential_watch import ExpiryGroup, RefusedLogin
     from webhook.sync.source import Source
 
 log = structlog.get_logger(__name__)
@@ -174,14 +174,14 @@ class EventReporter:
             self._writes_paused(error)
         if not isinstance(error, Refused):
             return
-        about = _reference(namespace, error.plural, error.name)
-        kind = (error.status, error.reason, error.denied_by, about)
+        regarding = _reference(namespace, error.plural, error.name)
+        kind = (error.status, error.reason, error.denied_by, regarding)
         earlier = self._denied.get(namespace)
         if earlier is None or earlier[0] != kind:
             # The first message stands for all of its kind: one that counts usage would be new each time.
             self._denied[namespace] = (kind, f"the API server refused a write: {error}")
             return
-        self._record(about, "CopyDenied", earlier[1])
+        self._record(regarding, "CopyDenied", earlier[1])
 
     def _writes_paused(self, error: ApiError) -> None:
         """Record that writes pause, from the second failure in a row; the first message stands for all."""
@@ -237,14 +237,14 @@ class EventReporter:
 
     def source_changed(self, source: Source) -> None:
         """Record that a source cannot be used, or that it can again."""
-        about = Reference("v1", "Secret", self._release.namespace, source.name, source.uid)
+        regarding = Reference("v1", "Secret", self._release.namespace, source.name, source.uid)
         if source.problem is None:
             log.info("source read", source=source.name, registries=sorted(source.credentials or ()))
-            self._source_entries(about, source)
+            self._source_entries(regarding, source)
             if source.name in self._refused:
                 self._refused.discard(source.name)
                 message = f'source Secret "{source.name}" can be used again'
-                self._record(about, "SourceRecovered", message, "Normal")
+                self._record(regarding, "SourceRecovered", message, "Normal")
             return
         # Also by a standby: if it leads when the source can be used again, it must report the recovery.
         self._refused.add(source.name)
@@ -257,9 +257,9 @@ class EventReporter:
         )
         # A Secret that does not exist has no UID.
         reason = "SourceInvalid" if source.uid else "SourceMissing"
-        self._record(about, reason, f"{source.problem}; {_LAST_GOOD}")
+        self._record(regarding, reason, f"{source.problem}; {_LAST_GOOD}")
 
-    def _source_entries(self, about: Reference, source: Source) -> None:
+    def _source_entries(self, regarding: Reference, source: Source) -> None:
         """Record entries that are left out of the copies, and those that are copied with a warning."""
         if source.credentials is None:
             return
@@ -268,14 +268,14 @@ class EventReporter:
             return
         log.warning("source entries", source=source.name, left_out=str(left_out), warnings=str(warnings))
         message = f'source Secret "{source.name}": {source.credentials.remark}'
-        self._record(about, "SourceEntries", message)
+        self._record(regarding, "SourceEntries", message)
 
     def login_refused(self, refused: RefusedLogin) -> None:
         """Record that a registry refuses the credential of a source; no copy is removed because of that."""
-        log.warning("login refused", source=refused.source, registry=refused.registry, cause=refused.why)
-        about = Reference("v1", "Secret", self._release.namespace, refused.source)
-        message = f'source Secret "{refused.source}": {refused.why}; no copy is removed because of that'
-        self._record(about, "CredentialRefused", message)
+        log.warning("login refused", source=refused.source, registry=refused.registry, cause=refused.message)
+        regarding = Reference("v1", "Secret", self._release.namespace, refused.source)
+        message = f'source Secret "{refused.source}": {refused.message}; no copy is removed because of that'
+        self._record(regarding, "CredentialRefused", message)
 
     def renewed(self, source: RenewingSource, credential: IssuedCredential) -> None:
         """Record that a credential was renewed after a failure; every renewal is logged."""
@@ -295,15 +295,15 @@ class EventReporter:
     def _secret(self, name: str) -> Reference:
         return Reference("v1", "Secret", self._release.namespace, name)
 
-    def credentials_expire(self, source: str, registries: Sequence[str], expiring: Expiring) -> None:
+    def credentials_expire(self, source: str, registries: Sequence[str], expiring: ExpiryGroup) -> None:
         """Log that credentials of a source expire soon, or have expired; record it if that is urgent."""
         reason = expiring.reason
         log.warning("credential expires", source=source, registries=list(registries[:_SHOWN]), reason=reason.value)
         if reason is ExpiryReason.SOON:
             return
-        which = named_first(some(registries, _SHOWN), differ=expiring.differ)
+        subject = named_first(some(registries, _SHOWN), differ=expiring.differ)
         todo = "sync should have renewed it" if expiring.renews else "it must be renewed"
-        message = f'source Secret "{source}": {which} {expiring.text}: {todo}'
+        message = f'source Secret "{source}": {subject} {expiring.text}: {todo}'
         event = "CredentialExpired" if reason is ExpiryReason.EXPIRED else "CredentialExpiresSoon"
         self._record(Reference("v1", "Secret", self._release.namespace, source), event, message)
 
@@ -312,15 +312,15 @@ class EventReporter:
         log.info("credential expiry resolved", source=source, registries=list(registries[:_SHOWN]))
         named = some(registries, _SHOWN)
         message = f'source Secret "{source}": the credential for {named} is not known to expire soon any more'
-        about = Reference("v1", "Secret", self._release.namespace, source)
-        self._record(about, "CredentialExpiryResolved", message, "Normal")
+        regarding = Reference("v1", "Secret", self._release.namespace, source)
+        self._record(regarding, "CredentialExpiryResolved", message, "Normal")
 
     def expiry_unreadable(self, source: str, problem: str) -> None:
         """Record times of expiry that cannot be used; the credentials are copied nevertheless."""
         log.warning("expiry unreadable", source=source, reason=ExpiryReason.UNREADABLE.value, cause=problem)
         message = f'source Secret "{source}": {problem}; the credential is copied nevertheless'
-        about = Reference("v1", "Secret", self._release.namespace, source)
-        self._record(about, "CredentialExpiryUnreadable", message)
+        regarding = Reference("v1", "Secret", self._release.namespace, source)
+        self._record(regarding, "CredentialExpiryUnreadable", message)
 
     def sources_clash(self, secret: str, clashes: Sequence[Clash]) -> None:
         """Record registries that occur in several sources of a pull secret, and the source that is used for each."""
@@ -351,10 +351,10 @@ class EventReporter:
 
     def removal_held(self, secret: str, held: HeldConfiguration | None) -> None:
         """Record that a configuration is held because it would remove many copies, or that none is held any more."""
-        about = _namespace(self._release.namespace)
+        regarding = _namespace(self._release.namespace)
         if held is None:
             log.info("no removals held")
-            self._record(about, "RemovalReleased", "no configuration is held any more", "Normal")
+            self._record(regarding, "RemovalReleased", "no configuration is held any more", "Normal")
             return
         copies, total, command = held.removals.copies, held.removals.total, self._confirm_command(secret, held.digest)
         log.warning("removals held", copies=copies, total=total, configuration=held.digest, confirm=command)
@@ -362,7 +362,7 @@ class EventReporter:
             f"the configuration would remove {copies} of {total} copies, so none of these is removed: correct it (is "
             f"optIn, excludedNamespaces or a namespaceSelector mistyped?), or confirm the removals: {command}"
         )
-        self._record(about, "RemovalHeld", message)
+        self._record(regarding, "RemovalHeld", message)
 
     def _confirm_command(self, secret: str, digest: str) -> str:
         return confirm_command(self._release.namespace, secret, digest)
@@ -374,11 +374,13 @@ class EventReporter:
         else:
             log.warning("rotation held", pull_secret=entry.name, reason=after.reason.value, cause=after.detail)
         # A person may put the request on any of its sources; the command names the first.
-        where, source = self._release.namespace, entry.sources[0]
-        notice = rollout_notice(entry.name, before, after, lambda verb: request_command(where, source, verb, after.id))
+        namespace, source = self._release.namespace, entry.sources[0]
+        notice = rollout_notice(
+            entry.name, before, after, lambda verb: request_command(namespace, source, verb, after.id)
+        )
         if notice is not None:
             kind: Literal["Normal", "Warning"] = "Warning" if notice.is_warning else "Normal"
-            self._record(_namespace(where), notice.event, notice.message, kind)
+            self._record(_namespace(namespace), notice.event, notice.message, kind)
 
     def state_unreadable(self, secret: str, problem: str) -> None:
         """Record that parts of the stored state cannot be used; they are replaced.
@@ -405,8 +407,8 @@ class EventReporter:
             f'Pod "{pod.name}" could not pull {pod.failing[0]} and lacked the reference to {listed(due.names)}: it was '
             f"evicted, so that it is recreated with it"
         )
-        about = _namespace(pod.namespace) if owner is None else _owner_reference(pod.namespace, owner)
-        self._record(about, "PodEvicted", message, "Normal")
+        regarding = _namespace(pod.namespace) if owner is None else _owner_reference(pod.namespace, owner)
+        self._record(regarding, "PodEvicted", message, "Normal")
 
     def healing_needs_person(self, reported: ReportedPod) -> None:
         """Record a Pod that fails to pull without a due reference, and that healing must not or cannot evict."""
@@ -415,20 +417,20 @@ class EventReporter:
         todo = advice(reason)
         if reason is HealingReason.BARE:
             todo = f"recreate it with: {recreate_command(pod.namespace, '', pod.name)}"
-        about = Reference("v1", "Pod", pod.namespace, pod.name, pod.uid)
+        regarding = Reference("v1", "Pod", pod.namespace, pod.name, pod.uid)
         # Healing has stopped for all Pods of this owner, and each new Pod would have an Event of its own.
         if reason is HealingReason.STOPPED and pod.owner is not None:
-            about = _owner_reference(pod.namespace, pod.owner)
+            regarding = _owner_reference(pod.namespace, pod.owner)
         message = f'Pod "{pod.name}" cannot pull {pod.failing[0]}, and is not evicted, because {reported.fact}: {todo}'
-        self._record(about, "PodNotHealed", message)
+        self._record(regarding, "PodNotHealed", message)
 
     def eviction_refused(self, due: DuePod, error: ApiError) -> None:
         """Record that the API server refuses to evict a Pod; it is tried again."""
         pod = due.pod
-        about = Reference("v1", "Pod", pod.namespace, pod.name, pod.uid)
+        regarding = Reference("v1", "Pod", pod.namespace, pod.name, pod.uid)
         # Without the request in front of it: the Event is about the Pod already.
         cause = str(error).partition(": ")[2]
-        self._record(about, "EvictionRefused", f'Pod "{pod.name}" is not evicted now: {cause}')
+        self._record(regarding, "EvictionRefused", f'Pod "{pod.name}" is not evicted now: {cause}')
 
     def watch_broke(self, collection: Collection, cause: str) -> None:
         """Record that a watch is forbidden; other interruptions of a watch are routine."""

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from webhook.kube.client import Client
     from webhook.rules.configuration import Configuration
-    from webhook.rules.healing import DuePod, Judged, ReportedPod
+    from webhook.rules.healing import DuePod, NamespaceJudgement, ReportedPod
     from webhook.rules.objects import Namespace
     from webhook.sync.caches import Caches
     from webhook.sync.events import EventReporter
@@ -121,7 +121,7 @@ class Healing:
         self._refused: dict[str, float] = {}
         self._seen: dict[str, float] = {}
         self._last: dict[str, float] = {}
-        self._told: dict[str, HealingReason] = {}
+        self._reported_reasons: dict[str, HealingReason] = {}
         self._arrived: dict[str, dict[str, PulledPod]] = {}
         self._reports = TokenBucket(REPORTS_PER_SECOND, REPORT_BURST, monotonic)
         self._registries: dict[tuple[str, str], frozenset[str]] = {}
@@ -151,7 +151,7 @@ class Healing:
                 self._records,
                 self._refused,
                 self._seen,
-                self._told,
+                self._reported_reasons,
                 self._last,
                 self._counts,
                 self._arrived,
@@ -208,7 +208,7 @@ class Healing:
                 stalled_seconds=0.0 if since is None else max(0.0, self._monotonic() - since),
                 message=self._problem,
                 stopped_owners=len(stopped),
-                stopped=tuple(StoppedOwner(*each) for each in stopped[:MOST_STOPPED]),
+                stopped=tuple(StoppedOwner(*pair) for pair in stopped[:MOST_STOPPED]),
             )
 
     def run(self, stopping: threading.Event, is_leading: Callable[[], bool]) -> None:
@@ -217,13 +217,13 @@ class Healing:
         while not stopping.is_set():
             self._wake.wait(pause)
             self._wake.clear()
-            began = time.thread_time()
+            started_at = time.thread_time()
             is_active = not stopping.is_set() and self._watch.is_open
             if is_active and self._is_loaded and is_leading():
                 self.look(stopping)
             # CPU time, because a look also waits for the store and the API server. Ten such seconds are no reason to
             # pause for minutes.
-            pause = max(LOOK_SECONDS, SHARE * (time.thread_time() - began)) if is_active else None
+            pause = max(LOOK_SECONDS, SHARE * (time.thread_time() - started_at)) if is_active else None
         with self._lock:
             self._leading = False
             self._follow()
@@ -257,20 +257,20 @@ class Healing:
         is_needed = configuration is not None and configuration.healing.enabled and self._leading
         self._watch.follow(configuration if is_needed else None)
 
-    def _judge_all(self, configuration: Configuration, table: Table[PulledPod]) -> dict[str, Judged]:
+    def _judge_all(self, configuration: Configuration, table: Table[PulledPod]) -> dict[str, NamespaceJudgement]:
         # A pull secret whose labels or copies are not cached yet is left out, because its Pods cannot be judged yet.
         readable = self._caches.known_part(self._caches.readable_part(configuration))
-        given = HealingInput(readable, self._clock(), self._records, self._refused)
+        inputs = HealingInput(readable, self._clock(), self._records, self._refused)
         arrived, self._arrived = self._arrived, {}
-        found: dict[str, Judged] = {}
+        judged: dict[str, NamespaceJudgement] = {}
         # A namespace without a pending Pod counts, too: a Pod that has begun to run can show the outcome of a trial.
         for name in {*table.namespaces(), *arrived}:
             namespace = self._caches.namespaces.get(name)
             if namespace is not None and not readable.excludes(name):
                 pods = table.of_namespace(name).values()
-                seen = arrived.get(name, {}).values()
-                found[name] = judge_namespace(namespace, pods, self._in_place(namespace, readable), given, seen)
-        return found
+                new_pods = arrived.get(name, {}).values()
+                judged[name] = judge_namespace(namespace, pods, self._in_place(namespace, readable), inputs, new_pods)
+        return judged
 
     def _arrive(self, pod: PulledPod) -> None:
         """Keep a Pod that may show the outcome of a trial, because it may begin to run before the next look."""
@@ -286,14 +286,14 @@ class Healing:
         if not entries:
             return {}
         contents, _ = self._sources.usable_contents(namespace.name, partial(self._caches.copy, namespace.name))
-        found = {}
+        registries = {}
         for entry in entries:
             content, copy = contents.get(entry.name), self._caches.copy(namespace.name, entry.name)
             if content is None or copy is None:
                 continue
             if is_in_place(copy, namespace, content.hash, has_tokens=bool(content.tokens)):
-                found[entry.name] = self._registries_of(entry.name, content)
-        return found
+                registries[entry.name] = self._registries_of(entry.name, content)
+        return registries
 
     def _registries_of(self, name: str, content: Content) -> frozenset[str]:
         # Each look needs the registries for each namespace, so each content is parsed only once.
@@ -305,18 +305,18 @@ class Healing:
             self._registries[key] = registries_in(content.payload).union(tokens)
         return self._registries[key]
 
-    def _settle(self, judged: Mapping[str, Judged], now: float) -> frozenset[str]:
+    def _settle(self, judged: Mapping[str, NamespaceJudgement], now: float) -> frozenset[str]:
         """Return the UIDs of the Pods that have been due, or to be reported, for long enough."""
         # A Pod that is not a candidate in one look begins again.
-        self._seen = {uid: self._seen.get(uid, now) for each in judged.values() for uid in each.candidates}
+        self._seen = {uid: self._seen.get(uid, now) for judgement in judged.values() for uid in judgement.candidates}
         return frozenset(uid for uid, since in self._seen.items() if now - since >= SETTLE_SECONDS)
 
-    def _forget(self, judged: Mapping[str, Judged]) -> None:
+    def _forget(self, judged: Mapping[str, NamespaceJudgement]) -> None:
         """Note the outcomes of trials, and forget owners that are not needed any more."""
-        for each in judged.values():
-            for uid, trial in each.trials.items():
+        for judgement in judged.values():
+            for uid, trial in judgement.trials.items():
                 self._records[uid] = msgspec.structs.replace(self._records[uid], trial=trial)
-        lacking = frozenset(uid for each in judged.values() for uid in each.lacking)
+        lacking = frozenset(uid for judgement in judged.values() for uid in judgement.lacking)
         selected = {uid: record for uid, record in self._records.items() if self._is_selected(record)}
         self._records = kept_records(selected, lacking, self._clock())
 
@@ -327,23 +327,30 @@ class Healing:
             return False
         return bool(set(record.names) & set(decide_namespace(namespace, configuration).added))
 
-    def _report(self, settled: frozenset[str], judged: Mapping[str, Judged]) -> None:
+    def _report(self, settled: frozenset[str], judged: Mapping[str, NamespaceJudgement]) -> None:
         """Report each Pod that a person has to look after once, and an owner whose trial failed once."""
         self._counts = Counter()
-        for each in judged.values():
-            self._counts.update(each.counts)
-        reported = [reported for each in judged.values() for reported in each.reported if reported.pod.uid in settled]
-        keys = {_report_key(each): each for each in reported}
+        for judgement in judged.values():
+            self._counts.update(judgement.counts)
+        settled_pods = [
+            reported for judgement in judged.values() for reported in judgement.reported if reported.pod.uid in settled
+        ]
+        keys = {_report_key(reported): reported for reported in settled_pods}
         # A Pod that was fine in between is reported again.
-        self._told = {key: reason for key, reason in self._told.items() if key in keys}
+        self._reported_reasons = {key: reason for key, reason in self._reported_reasons.items() if key in keys}
         for key, report in keys.items():
             # A report without a token is not noted, so that a later look makes it.
-            if self._told.get(key) is not report.gate.reason and self._reports.take():
-                self._told[key] = report.gate.reason
+            if self._reported_reasons.get(key) is not report.gate.reason and self._reports.take():
+                self._reported_reasons[key] = report.gate.reason
                 self._reporter.healing_needs_person(report)
 
-    def _due(self, settled: frozenset[str], judged: Mapping[str, Judged], now: float) -> dict[str, list[DuePod]]:
-        due = {name: [each for each in found.due if each.pod.uid in settled] for name, found in judged.items()}
+    def _due(
+        self, settled: frozenset[str], judged: Mapping[str, NamespaceJudgement], now: float
+    ) -> dict[str, list[DuePod]]:
+        due = {
+            name: [due_pod for due_pod in judgement.due if due_pod.pod.uid in settled]
+            for name, judgement in judged.items()
+        }
         due = {name: pods for name, pods in due.items() if pods}
         if not due:
             # A problem that kept evictions back is about Pods that were due.
@@ -359,10 +366,10 @@ class Healing:
         table: Table[PulledPod],
         stopping: threading.Event,
     ) -> None:
-        wanted = in_turn(due, self._last, BATCH)
+        due_pods = in_turn(due, self._last, BATCH)
         with self._lock:
-            number = self._budget.reserve(len(wanted), per_minute)
-            batch = wanted[:number]
+            number = self._budget.reserve(len(due_pods), per_minute)
+            batch = due_pods[:number]
             if not batch:
                 return
             # The records are stored with the number, so that another leader knows the trials that have begun.
@@ -370,15 +377,15 @@ class Healing:
             self._remember(batch, table)
             self._refresh_value()
             value = self._value
-        made, spent = [], len(batch)  # all of them, if this thread ends here
+        evicted, spent = [], len(batch)  # all of them, if this thread ends here
         try:
             if self._await_stored(value):
-                made = self._evict_all(batch, stopping)
-            spent = len(made)
+                evicted = self._evict_all(batch, stopping)
+            spent = len(evicted)
         finally:
             with self._lock:
                 self._budget.settle(spent)
-                self._restore(before, {due.pod.owner.uid for due in made if due.pod.owner is not None})
+                self._restore(before, {due.pod.owner.uid for due in evicted if due.pod.owner is not None})
                 self._refresh_value()
 
     def _restore(self, before: Mapping[str, OwnerRecord], evicted: set[str]) -> None:
@@ -400,8 +407,8 @@ class Healing:
                 self._records[uid] = msgspec.structs.replace(before, evicted_at=now)
                 continue
             # Pods that exist already were not created after the eviction, so they show nothing about the trial.
-            siblings = [each for each in table.of_namespace(pod.namespace).values() if _has_owner(each, uid)]
-            newest = max(each.created for each in (pod, *siblings))
+            siblings = [peer for peer in table.of_namespace(pod.namespace).values() if _has_owner(peer, uid)]
+            newest = max(peer.created for peer in (pod, *siblings))
             owner = f"{pod.owner.kind}/{pod.owner.name}"
             self._records[uid] = OwnerRecord(pod.namespace, names, newest, now, owner=owner)
 
@@ -427,14 +434,14 @@ class Healing:
 
     def _evict_all(self, batch: Sequence[DuePod], stopping: threading.Event) -> list[DuePod]:
         """Evict Pods one by one; return those that were evicted, or may have been."""
-        made: list[DuePod] = []
+        evicted: list[DuePod] = []
         for due in batch:
             # A turn for each eviction, because an outage can begin in the middle of a batch.
             with self._gate.turn(stopping) as attempt:
                 # The watch closes with the loss of the Lease, and when healing is switched off. Then the batch is not
                 # due any more.
                 if stopping.is_set() or not self._watch.is_open or not self._gate.may_write():
-                    return made
+                    return evicted
                 error = self._evict(due)
                 # A refusal is an answer, too, and shows that the API server works.
                 if error is None or (error.status and not error.is_general):
@@ -442,11 +449,11 @@ class Healing:
                 elif error.is_general:
                     attempt.failed()
             if _may_have_been_made(error):
-                made.append(due)
+                evicted.append(due)
             # The rest would fail in the same way. The next look judges these Pods again.
             if error is not None and (error.is_general or not error.status):
-                return made
-        return made
+                return evicted
+        return evicted
 
     def _evict(self, due: DuePod) -> ApiError | None:
         """Evict one Pod, and record the result."""

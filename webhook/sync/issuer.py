@@ -23,7 +23,7 @@ from webhook.rules.namespace_tokens import seal
 from webhook.rules.provider_protocol import Collected, issue, issued
 from webhook.rules.renewal_schedule import attempt_seconds
 from webhook.rules.renewing import ISSUED_FOR, SHORTEST_TOKEN, CredentialProvider, IssueReason, format_time
-from webhook.sync.provider_process import Limits, call_provider
+from webhook.sync.provider_process import RunLimits, call_provider
 
 if TYPE_CHECKING:
     import threading
@@ -47,7 +47,7 @@ class Issuer(msgspec.Struct, frozen=True):
     namespace: str
     folder: Path | None
     stopping: threading.Event
-    limits: Limits = msgspec.field(default_factory=Limits)
+    limits: RunLimits = msgspec.field(default_factory=RunLimits)
     clock: Callable[[], datetime] = _now
 
     def issue(self, source: RenewingSource, expires_at: datetime | None = None) -> IssuedCredential:
@@ -123,7 +123,8 @@ class NamespaceTokens:
         try:
             credentials = [_token_credential(token, jwt, now) for token, jwt in tokens]
             own = [
-                (token.name, read_payload(each.payload)) for (token, _), each in zip(tokens, credentials, strict=True)
+                (token.name, read_payload(credential.payload))
+                for (token, _), credential in zip(tokens, credentials, strict=True)
             ]
             # The tokens come first, because the first source that names a registry wins.
             payload = render(merge([*own, ("the other sources", read_payload(content.payload))]).credentials)
@@ -132,15 +133,15 @@ class NamespaceTokens:
             raise Invalid(str(error), status=HTTPStatus.UNPROCESSABLE_ENTITY) from None
         # Annotations have whole seconds, and the seal covers what they say.
         # The copy is made as a whole, so the first of its tokens that expires decides.
-        expires = min(each.expires_at for each in credentials).replace(microsecond=0)
-        found = content_hash(payload)
-        sealed = seal(content.hash, [jwt.account_uid for _, jwt in tokens], found, now, expires)
+        expires = min(credential.expires_at for credential in credentials).replace(microsecond=0)
+        payload_hash = content_hash(payload)
+        sealed = seal(content.hash, [jwt.account_uid for _, jwt in tokens], payload_hash, now, expires)
         annotations = {
             ISSUED_ANNOTATION: format_time(now),
             EXPIRES_ANNOTATION: format_time(expires),
             ISSUED_FOR: sealed,
         }
-        return replace(content, payload=payload, hash=found, annotations=annotations)
+        return replace(content, payload=payload, hash=payload_hash, annotations=annotations)
 
     def _issue(self, namespace: str, token: NamespaceToken) -> ServiceAccountJwt:
         try:

@@ -68,16 +68,16 @@ class Planner:
             return None
         state = self._caches.state_of(namespace)
         readable = self._caches.readable_part(configuration)
-        known = self._caches.known_part(readable)
-        entries = selected_pull_secrets(known, namespace)
+        known_part = self._caches.known_part(readable)
+        entries = selected_pull_secrets(known_part, namespace)
         # The whole configuration: a name that becomes judgeable at a start is not a change of the namespace.
-        all_entries = entries if known is configuration else selected_pull_secrets(configuration, namespace)
+        all_entries = entries if known_part is configuration else selected_pull_secrets(configuration, namespace)
         selected = frozenset([entry.name for entry in all_entries])
         lost = self._lost_names(state, configuration, selected)
         now = self._now()
         # One time for all: a token that comes due between two readings would be in no plan, and not be waited for.
-        plan = plan_namespace(state, known, hashes, readable, lost, now, entries)
-        statuses = tuple(copy_statuses(state, known, hashes, now, entries))
+        plan = plan_namespace(state, known_part, hashes, readable, lost, now, entries)
+        statuses = tuple(copy_statuses(state, known_part, hashes, now, entries))
         return PlannedNamespace(state, plan, statuses, selected, now, self._next_renewal(state, now))
 
     def _next_renewal(self, state: NamespaceState, now: datetime) -> float:

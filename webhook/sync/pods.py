@@ -21,7 +21,7 @@ from webhook.rules.dockerconfig import content_hash
 from webhook.rules.healing import PulledPod
 from webhook.rules.pulls import PulledImages, PullingPod, changed_images, refused_pulls
 from webhook.rules.state_document import credentials_of
-from webhook.sync.rollout_tests import PodsSeen
+from webhook.sync.rollout_tests import PullReport
 from webhook.sync.table import Table
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class CanaryPods:
         self._client = client
         self._namespaces = namespaces
 
-    def __call__(self, entry: PullSecret, base: LastGood | None, proposed: LastGood) -> PodsSeen:
+    def __call__(self, entry: PullSecret, base: LastGood | None, proposed: LastGood) -> PullReport:
         """Return the pulls with the proposed content that a registry refuses."""
         is_changed = changed_images(credentials_of(base), credentials_of(proposed))
         refused: list[PullFailure] = []
@@ -69,7 +69,7 @@ class CanaryPods:
                 else:
                     is_partial = True
                     log.info("pods not read", namespace=namespace, cause=str(error))
-        return PodsSeen(tuple(sorted(refused)), watched, tuple(forbidden), is_partial)
+        return PullReport(tuple(sorted(refused)), watched, tuple(forbidden), is_partial)
 
     def _refused(
         self, name: str, namespace: str, proposed: LastGood, is_changed: Callable[[str], bool]
@@ -108,13 +108,13 @@ class PodImages:
         Each proof of a content is about the same images. Raises ApiError if the Pods cannot be read.
         """
         content = content_hash(proposed.payload)
-        known, images = self._known.get(entry.name, ("", []))
-        if known == content:
+        cached_content, images = self._known.get(entry.name, ("", []))
+        if cached_content == content:
             return images
         # The Pods of a whole cluster are a large list, so they are not read for each proof.
-        found = PulledImages(entry.name, changed_images(credentials_of(base), credentials_of(proposed)))
-        each_pod(self._client, None, found.add)
-        images = found.most_used(MOST_KEPT)
+        pulled_images = PulledImages(entry.name, changed_images(credentials_of(base), credentials_of(proposed)))
+        each_pod(self._client, None, pulled_images.add)
+        images = pulled_images.most_used(MOST_KEPT)
         self._known[entry.name] = content, images
         return images
 

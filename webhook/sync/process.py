@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from webhook.rules.state_document import LastGood
     from webhook.sync.certificates import CertificateKeeper
     from webhook.sync.rollout_tests import ProofResult
-    from webhook.sync.settings import CertificateNames, Settings
+    from webhook.sync.settings import CertificateNames, SyncSettings
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +61,7 @@ HEALTH_SECONDS = 0.5
 """Seconds between two checks of the conditions of readiness."""
 
 
-def run(settings: Settings) -> None:
+def run(settings: SyncSettings) -> None:
     """Run until SIGTERM or SIGINT.
 
     Raises:
@@ -107,7 +107,7 @@ def _probe(client: Client) -> None:
 class _Process:
     def __init__(
         self,
-        settings: Settings,
+        settings: SyncSettings,
         file: ConfigurationFile,
         configuration: Configuration,
         client: Client,
@@ -244,7 +244,7 @@ class _Process:
 
         return probe
 
-    def _make_election(self, settings: Settings) -> LeaseElection | None:
+    def _make_election(self, settings: SyncSettings) -> LeaseElection | None:
         if settings.lease_name is None:
             return None
         # A client of its own, because only requests about the Lease have such a short timeout.

@@ -59,7 +59,7 @@ _TOKEN_LIKE = re.compile(
 """Text that may be a credential: long words of letters of both cases and digits, and words after a telling name."""
 
 
-class Limits(msgspec.Struct, frozen=True):
+class RunLimits(msgspec.Struct, frozen=True):
     """The bounds of one run: seconds, and bytes of each output."""
 
     seconds: float = DEADLINE_SECONDS
@@ -88,7 +88,7 @@ def deny_core_dumps() -> None:
 
 
 def call_provider(
-    folder: Path, source: CredentialProvider, image: str, token: str, limits: Limits, stopping: threading.Event
+    folder: Path, source: CredentialProvider, image: str, token: str, limits: RunLimits, stopping: threading.Event
 ) -> ProviderAnswer:
     """Return the answer of a source's provider about one image; ``token`` is empty for a source without one.
 
@@ -100,21 +100,21 @@ def call_provider(
     return decode_answer(run(Run(folder / source.command, source.args, env, request, (token,)), limits, stopping))
 
 
-def run(request: Run, limits: Limits | None = None, stopping: threading.Event | None = None) -> bytes:
+def run(request: Run, limits: RunLimits | None = None, stopping: threading.Event | None = None) -> bytes:
     """Return the standard output of a provider that ends with exit code 0; ``stopping`` ends it early.
 
     Raises:
         CredentialsNotIssued: it cannot be started, fails, takes too long, or writes too much.
     """
     process = _start(request)
-    child = _Child(process, request, limits or Limits(), stopping or threading.Event())
+    child = _Child(process, request, limits or RunLimits(), stopping or threading.Event())
     try:
         child.communicate()
     finally:
         code = child.end()
     if code != 0:
-        ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        child.fail(IssueReason.PROVIDER_FAILED, ended)
+        problem = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        child.fail(IssueReason.PROVIDER_FAILED, problem)
     return bytes(child.output)
 
 
@@ -122,9 +122,9 @@ def environment(
     configured: Iterable[tuple[str, str]], inherited: Iterable[str], own: Mapping[str, str]
 ) -> dict[str, str]:
     """Return the environment of a provider: a home folder, the inherited variables that exist, and the configured."""
-    found = {"HOME": HOME, "TMPDIR": HOME}
-    found |= {name: own[name] for name in inherited if name in own}
-    return found | dict(configured)
+    variables = {"HOME": HOME, "TMPDIR": HOME}
+    variables |= {name: own[name] for name in inherited if name in own}
+    return variables | dict(configured)
 
 
 def _start(request: Run) -> subprocess.Popen[bytes]:
@@ -152,7 +152,7 @@ class _Child:
     """A running provider and what it has written."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], request: Run, limits: Limits, stopping: threading.Event
+        self, process: subprocess.Popen[bytes], request: Run, limits: RunLimits, stopping: threading.Event
     ) -> None:
         self.output = bytearray()
         self._errors = bytearray()
@@ -167,31 +167,31 @@ class _Child:
         deadline = time.monotonic() + self._limits.seconds
         # It becomes readable when the process ends, so that one select waits for the pipes and for the end:
         # pidfd_open(2).
-        ended = os.pidfd_open(self._process.pid)
+        pidfd = os.pidfd_open(self._process.pid)
         try:
             with selectors.DefaultSelector() as selector:
-                selector.register(ended, selectors.EVENT_READ)
+                selector.register(pidfd, selectors.EVENT_READ)
                 for pipe, event in self._pipes():
                     os.set_blocking(pipe, False)
                     selector.register(pipe, event)
                 while True:
-                    left = deadline - time.monotonic()
-                    if left <= 0:
+                    seconds_left = deadline - time.monotonic()
+                    if seconds_left <= 0:
                         self.fail(IssueReason.PROVIDER_TIMEOUT, f"did not end within {self._limits.seconds:g} s")
                     if self._stopping.is_set():
                         self.fail(IssueReason.PROVIDER_TIMEOUT, "did not end before sync ends")
-                    ready = [key.fd for key, _ in selector.select(min(left, STOP_SECONDS))]
+                    ready = [key.fd for key, _ in selector.select(min(seconds_left, STOP_SECONDS))]
                     for pipe in ready:
                         # A pipe that is done would be ready all the time.
-                        if pipe != ended and self._is_done(pipe):
+                        if pipe != pidfd and self._is_done(pipe):
                             selector.unregister(pipe)
                             self._close(pipe)
-                    if ended in ready:
+                    if pidfd in ready:
                         # Not until the pipes are closed: a grandchild may keep them open for ever.
                         self._read_rest()
                         return
         finally:
-            os.close(ended)
+            os.close(pidfd)
 
     def end(self) -> int:
         """Kill the whole group, and return the exit code of the process; negative for a signal."""
@@ -212,8 +212,8 @@ class _Child:
 
     def fail(self, reason: IssueReason, problem: str) -> NoReturn:
         """Raise CredentialsNotIssued with a sentence about the process, and the end of its standard error."""
-        told = redacted(bytes(self._errors), self._request.secrets)
-        message = f"the provider {self._request.command.name} {problem}{f': {told}' if told else ''}"
+        output = redacted(bytes(self._errors), self._request.secrets)
+        message = f"the provider {self._request.command.name} {problem}{f': {output}' if output else ''}"
         raise CredentialsNotIssued(reason, message)
 
     def _pipes(self) -> Iterator[tuple[int, int]]:

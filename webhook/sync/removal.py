@@ -233,7 +233,9 @@ class Removal:
         if self._reverts.get(state.namespace.name, 0) < MAX_REVERTS:
             return plan
         others = configuration.tenant_names
-        return replace(plan, removals=tuple(filter(None, (_with_copies_only(each, others) for each in plan.removals))))
+        return replace(
+            plan, removals=tuple(filter(None, (_with_copies_only(removal, others) for removal in plan.removals)))
+        )
 
     def _carry_out(self, namespace: str, plan: NamespacePlan) -> None:
         try:

@@ -173,9 +173,9 @@ class Renewer:
                 due = self._due(source, observed, progress)
                 # The due time is of the wall clock, as the annotations have it. The pause is monotonic: a jump of the
                 # clock does not end it.
-                left = max((due.time - self._clock()).total_seconds(), self._pause_left(observed, progress))
-                if left > 0:
-                    pause = min(pause, left)
+                seconds_left = max((due.time - self._clock()).total_seconds(), self._pause_left(observed, progress))
+                if seconds_left > 0:
+                    pause = min(pause, seconds_left)
                 elif self._running < MAX_RUNNING:  # otherwise the end of another renewal wakes this loop
                     self._start(source, observed, progress, due.cause)
         return pause

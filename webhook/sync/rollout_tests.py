@@ -18,7 +18,7 @@ from webhook.files.rollout import MOST_IMAGES
 from webhook.registries.login import Login, LoginResult
 from webhook.rules.images import image_name
 from webhook.rules.pulls import changed_images
-from webhook.rules.rollout import Outcome, Rollout, Stage
+from webhook.rules.rollout import ProofOutcome, Rollout, Stage
 from webhook.rules.state_document import credentials_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ T = TypeVar("T")
 class ProofResult(NamedTuple):
     """The outcome of a proof, and a sentence about it without any part of a credential."""
 
-    outcome: Outcome
+    outcome: ProofOutcome
     detail: str = ""
 
 
@@ -55,7 +55,7 @@ class Prove(Protocol):
         """Return the outcome of a proof. It may take a minute."""
 
 
-class PodsSeen(NamedTuple):
+class PullReport(NamedTuple):
     """One look at the Pods of the canary namespaces whose copy has the proposed content."""
 
     refused: tuple[PullFailure, ...] = ()
@@ -68,10 +68,10 @@ class PodsSeen(NamedTuple):
     """True if a read failed for another cause, so that the look has to be repeated."""
 
 
-class LookAtPods(Protocol):
+class PodCheck(Protocol):
     """Reads the Pods of the canary."""
 
-    def __call__(self, entry: PullSecret, base: LastGood | None, proposed: LastGood) -> PodsSeen:
+    def __call__(self, entry: PullSecret, base: LastGood | None, proposed: LastGood) -> PullReport:
         """Return what the Pods report about pulls with the proposed content."""
 
 
@@ -81,17 +81,17 @@ class RolloutTests:
     def __init__(
         self,
         prove: Prove | None,
-        look_at_pods: LookAtPods | None,
+        check_pods: PodCheck | None,
         monotonic: Callable[[], float],
         ended: Callable[[], None],
     ) -> None:
         self._prove = prove
-        self._look_at_pods = look_at_pods
+        self._look_at_pods = check_pods
         self._monotonic = monotonic
         self._ended = ended
         # Rollouts calls each method under its lock, so these have none of their own.
         self._proofs: dict[str, _Test[ProofResult]] = {}
-        self._looks: dict[str, _Test[PodsSeen]] = {}
+        self._looks: dict[str, _Test[PullReport]] = {}
 
     def keep(self, names: Collection[str]) -> None:
         """Forget the tests of all pull secrets but these."""
@@ -113,7 +113,7 @@ class RolloutTests:
             return None
         return result
 
-    def pods(self, name: str, state: Rollout) -> PodsSeen | None:
+    def pods(self, name: str, state: Rollout) -> PullReport | None:
         """Return what the last look at the Pods has seen in this stage of the content; None before its end."""
         look = self._looks.get(name)
         return None if look is None or (look.stage, look.content) != (state.stage, state.proposed) else look.last
@@ -137,7 +137,7 @@ class RolloutTests:
             and now - proof.began < pause
         ):
             return
-        failed = ProofResult(Outcome.UNKNOWN, "the proof ended with an internal error: look at the log")
+        failed = ProofResult(ProofOutcome.UNKNOWN, "the proof ended with an internal error: look at the log")
         run = partial(self._prove, entry, base, proposed)
         self._proofs[entry.name] = _Test(f"proof {entry.name}", run, failed, state, now, self._ended)
 
@@ -149,7 +149,7 @@ class RolloutTests:
         is_same = look is not None and (look.stage, look.content) == (state.stage, state.proposed)
         if look is not None and (look.is_running or (is_same and now - look.began < LOOK_SECONDS)):
             return
-        run, failed = partial(self._look_at_pods, entry, base, proposed), PodsSeen(is_partial=True)
+        run, failed = partial(self._look_at_pods, entry, base, proposed), PullReport(is_partial=True)
         # The previous look counts until this one ends. Otherwise the seconds of each look would not count for the soak.
         last = look.last if is_same and look is not None else None
         self._looks[entry.name] = _Test(f"pods {entry.name}", run, failed, state, now, self._ended, last)
@@ -240,7 +240,7 @@ class RegistryProof:
         One refusal decides. Otherwise one registry that does not answer makes the outcome unknown.
         """
         if entry.rollout is None or entry.rollout.prove is None:
-            return ProofResult(Outcome.PROVED)
+            return ProofResult(ProofOutcome.PROVED)
         before, after = credentials_of(base), credentials_of(proposed)
         tests = list(self._tests(entry.rollout.prove, before, after))
         if entry.rollout.prove.images_from_pods and self._images_of_pods is not None:
@@ -249,10 +249,10 @@ class RegistryProof:
         # A defect in one test is raised here again, and makes the outcome of the proof unknown.
         with ThreadPoolExecutor(TESTS_AT_ONCE, f"proof {entry.name}") as pool:
             results = list(pool.map(lambda test: test(), tests))
-        for login, outcome in ((Login.REFUSED, Outcome.REFUSED), (Login.UNKNOWN, Outcome.UNKNOWN)):
-            if reasons := [result.why for result in results if result.login is login]:
+        for login, outcome in ((Login.REFUSED, ProofOutcome.REFUSED), (Login.UNKNOWN, ProofOutcome.UNKNOWN)):
+            if reasons := [result.message for result in results if result.login is login]:
                 return ProofResult(outcome, "; ".join(reasons[:_SHOWN]))
-        return ProofResult(Outcome.PROVED)
+        return ProofResult(ProofOutcome.PROVED)
 
     def _tests(
         self, settings: ProofSettings, before: Mapping[str, Credential], after: Mapping[str, Credential]
@@ -283,8 +283,8 @@ class RegistryProof:
             yield lambda: unknown
             return
         # The test of a named image is stricter, so it is enough.
-        besides = {image_name(image) for image in named}
-        others = [image for image in images if image_name(image) not in besides]
+        named_repositories = {image_name(image) for image in named}
+        others = [image for image in images if image_name(image) not in named_repositories]
         for image in others[: MOST_IMAGES - len(named)]:
             yield partial(self._pull_of_pod, image, before, after)
 
@@ -299,16 +299,18 @@ class RegistryProof:
         if not before or (result.login is not Login.REFUSED and not result.is_missing):
             return result
         # Only a comparison shows the cause: images of Pods may be wrong, and the credential may be right.
-        now = self._registries.pull(image, before)
-        if now.login is Login.ACCEPTED:
-            why = f"{image}, which Pods pull: the registry shows it to the previous credential, and not to the new one"
-            return LoginResult(Login.REFUSED, why)
-        return LoginResult(Login.ACCEPTED, "") if now.login is Login.REFUSED or now.is_missing else now
+        previous = self._registries.pull(image, before)
+        if previous.login is Login.ACCEPTED:
+            message = (
+                f"{image}, which Pods pull: the registry shows it to the previous credential, and not to the new one"
+            )
+            return LoginResult(Login.REFUSED, message)
+        return LoginResult(Login.ACCEPTED, "") if previous.login is Login.REFUSED or previous.is_missing else previous
 
     def _pull(self, image: str, before: Mapping[str, Credential], after: Mapping[str, Credential]) -> LoginResult:
         """Return whether a node can pull an image. A registry can answer 404 for what a credential may not see."""
         result = self._registries.pull(image, after)
         if not result.is_missing or not before or self._registries.pull(image, before).login is not Login.ACCEPTED:
             return result
-        why = f"{image}: the registry shows it to the previous credential, and answers 404 to the new one"
-        return LoginResult(Login.REFUSED, why)
+        message = f"{image}: the registry shows it to the previous credential, and answers 404 to the new one"
+        return LoginResult(Login.REFUSED, message)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from webhook.rules.configuration import Configuration, PullSecret
     from webhook.rules.state_document import LastGood, StateDocument
-    from webhook.sync.rollout_tests import LookAtPods, Prove
+    from webhook.sync.rollout_tests import PodCheck, Prove
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ MOST_UNWATCHED = 5
 """Names of namespaces that are kept whose Pods must not be read."""
 
 
-class Surroundings(Protocol):
+class RolloutHost(Protocol):
     """The controller, as far as rollouts depend on it."""
 
     @property
@@ -72,7 +72,7 @@ class Surroundings(Protocol):
         """Request that the states are stored soon."""
 
 
-class _Noted(msgspec.Struct):
+class _SuspectPod(msgspec.Struct):
     """A Pod that is going to hold the rollout of a content, since a time of the monotonic clock."""
 
     content: str
@@ -94,7 +94,7 @@ class Rollouts:
     def __init__(
         self,
         prove: Prove | None = None,
-        look_at_pods: LookAtPods | None = None,
+        check_pods: PodCheck | None = None,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC).replace(microsecond=0),
         monotonic: Callable[[], float] = time.monotonic,
@@ -114,16 +114,16 @@ class Rollouts:
         self._progress: dict[str, Progress] = {}
         self._first: dict[str, Rollout] = {}
         self._handled: dict[str, Rollout] = {}
-        self._noted: dict[str, _Noted] = {}
+        self._suspect_pods: dict[str, _SuspectPod] = {}
         self._indexes: tuple[dict[str, Any], ...] = (
             self._contents,
             self._usable,
             self._progress,
             self._first,
             self._handled,
-            self._noted,
+            self._suspect_pods,
         )
-        self._tests = RolloutTests(prove, look_at_pods, monotonic, self._wake.set)
+        self._tests = RolloutTests(prove, check_pods, monotonic, self._wake.set)
         self._is_loaded = False
         self._looked_at = self._stored_at = monotonic()
         self._is_stored = True
@@ -176,30 +176,30 @@ class Rollouts:
             self._is_loaded, self._looked_at = True, self._monotonic()
             now = self._clock()
             for name, entry in self._entries.items():
-                base, found = stored.last_good.get(name), stored.rollouts.get(name)
+                base, record = stored.last_good.get(name), stored.rollouts.get(name)
                 # A state of other sources is not continued: the pull secret begins with its first content.
                 if base is not None and base.source_names != entry.sources:
                     continue
-                if found is None and base is None:
+                if record is None and base is None:
                     continue
-                known = {} if base is None else {content_hash(base.payload): base}
-                state = None if found is None else found.rollout
+                contents = {} if base is None else {content_hash(base.payload): base}
+                state = None if record is None else record.rollout
                 # The stored content wins over a state that names another base: only a known content can be returned to.
-                if state is None or (known and state.base not in known):
-                    state = rules.first(next(iter(known)), self._new_id(), now)
-                if found is not None and found.kept is not None:
-                    known[content_hash(found.kept.payload)] = found.kept
+                if state is None or (contents and state.base not in contents):
+                    state = rules.first(next(iter(contents)), self._new_id(), now)
+                if record is not None and record.kept is not None:
+                    contents[content_hash(record.kept.payload)] = record.kept
                 # Without that content, the completed rollout cannot be aborted any more.
-                if state.previous not in known:
+                if state.previous not in contents:
                     state = structs.replace(state, previous="")
                 self._states = {**self._states, name: state}
-                self._first[name], self._contents[name] = state, known
-                if found is not None:
+                self._first[name], self._contents[name] = state, contents
+                if record is not None:
                     # A source that cannot be used ends the looks, but the copies that have the new content keep it.
-                    self._progress[name] = found.progress
+                    self._progress[name] = record.progress
                 # The refused Pod is stored already, so the hold follows with the next look.
                 if state.needs_pods and state.pod:
-                    self._noted[name] = _Noted(state.proposed, state.pod, self._monotonic(), is_stored=True)
+                    self._suspect_pods[name] = _SuspectPod(state.proposed, state.pod, self._monotonic(), is_stored=True)
         self._wake.set()
 
     def observe(self, name: str, content: LastGood | None, requests: Iterable[str] = ()) -> LastGood | None:
@@ -215,8 +215,10 @@ class Rollouts:
                 state = self._states.get(name)
                 return None if state is None else self._contents[name].get(state.base)
             now, identity = self._clock(), content_hash(content.payload)
-            known, before = self._contents.setdefault(name, {}), self._states.get(name)
-            known[identity] = content if before is None or identity != before.base else known.get(identity, content)
+            contents, before = self._contents.setdefault(name, {}), self._states.get(name)
+            contents[identity] = (
+                content if before is None or identity != before.base else contents.get(identity, content)
+            )
             if before is None:
                 after = rules.first(identity, self._new_id(), now)
             else:
@@ -226,7 +228,7 @@ class Rollouts:
                 if (verb := rules.decode_request(text, after.id)) is not None:
                     after = rules.request(after, verb, self._new_id(), now)
             self._set(name, after)
-            return known.get(after.base)
+            return contents.get(after.base)
 
     def choose(self, name: str, namespace: str, current: Content) -> Content | None:
         """Return the content for the copy in a namespace; None if the copy must stay as it is.
@@ -247,7 +249,7 @@ class Rollouts:
     def expected(self, name: str) -> frozenset[str]:
         """Return the hashes that a copy may have while its namespace is up to date."""
         state = self._states.get(name)
-        return frozenset() if state is None else frozenset(state.target(in_canary=where) for where in (True, False))
+        return frozenset() if state is None else frozenset(state.target(in_canary=canary) for canary in (True, False))
 
     def state(self, name: str) -> Rollout | None:
         """Return the state of a pull secret; None if it has no rollout, or if that is not known yet."""
@@ -290,19 +292,19 @@ class Rollouts:
     def confirm(self, value: bytes | None) -> None:
         """Note that this value of :meth:`to_store` is stored."""
         with self._lock:
-            if not self._noted:
+            if not self._suspect_pods:
                 return
             # Read from the stored value, because the state may have changed since it was passed to the store.
             stored = decode_rollouts(value)
-            for name, noted in self._noted.items():
-                found = stored.get(name)
-                noted.is_stored |= found is not None and (found.rollout.proposed, found.rollout.pod) == (
+            for name, noted in self._suspect_pods.items():
+                record = stored.get(name)
+                noted.is_stored |= record is not None and (record.rollout.proposed, record.rollout.pod) == (
                     noted.content,
                     noted.pod,
                 )
         self._wake.set()
 
-    def run(self, stopping: threading.Event, surroundings: Surroundings) -> None:
+    def run(self, stopping: threading.Event, surroundings: RolloutHost) -> None:
         """Advance the rollouts until ``stopping`` is set, and :meth:`wake` is called once more."""
         while not stopping.is_set():
             self._wake.wait(self._pause())
@@ -314,7 +316,7 @@ class Rollouts:
         """Look soon."""
         self._wake.set()
 
-    def advance(self, surroundings: Surroundings) -> None:
+    def advance(self, surroundings: RolloutHost) -> None:
         """Advance each rollout by the seconds since the last call."""
         now = self._monotonic()
         seconds, self._looked_at = now - self._looked_at, now
@@ -323,7 +325,7 @@ class Rollouts:
         if not self._is_stored and now - self._stored_at >= PROGRESS_SECONDS:
             self._store(surroundings)
 
-    def _store(self, surroundings: Surroundings) -> None:
+    def _store(self, surroundings: RolloutHost) -> None:
         self._is_stored, self._stored_at = True, self._monotonic()
         surroundings.rollouts_to_store()
 
@@ -333,7 +335,7 @@ class Rollouts:
             return TICK_SECONDS
         return IDLE_SECONDS if any(state.previous for _, state in states) else None
 
-    def _advance(self, name: str, seconds: float, surroundings: Surroundings) -> None:
+    def _advance(self, name: str, seconds: float, surroundings: RolloutHost) -> None:
         self._announce(name, surroundings)
         before = self._states.get(name)
         # Without a content of the sources there is nothing to roll out. An overlap goes on.
@@ -364,7 +366,7 @@ class Rollouts:
 
     def _tested(self, entry: PullSecret, state: Rollout, progress: Progress) -> tuple[Rollout, Progress]:
         """Return the state after the tests of its content that have ended, and what is known of the Pods."""
-        base, proposed = (self._contents[entry.name].get(each) for each in (state.base, state.proposed))
+        base, proposed = (self._contents[entry.name].get(identity) for identity in (state.base, state.proposed))
         self._tests.start(entry, state, base, proposed)
         if (proof := self._tests.proof(entry.name, state)) is not None:
             state = rules.prove(state, proof.outcome, proof.detail, self._clock())
@@ -373,26 +375,26 @@ class Rollouts:
         # The note is being stored. A look that does not show the Pod any more does not take it back.
         if state.pod:
             return self._held_by_pod(entry.name, state), progress
-        if (seen := self._tests.pods(entry.name, state)) is None:
+        if (result := self._tests.pods(entry.name, state)) is None:
             return state, replace(progress, is_blind=True)
-        if seen.refused:
-            first = seen.refused[0]
-            state = rules.suspect_pod(state, refused_sentence(seen.refused), f"{first.namespace}/{first.pod}")
+        if result.refused:
+            first = result.refused[0]
+            state = rules.suspect_pod(state, refused_sentence(result.refused), f"{first.namespace}/{first.pod}")
             state = self._held_by_pod(entry.name, state)
-        unwatched = seen.forbidden[:MOST_UNWATCHED]
-        return state, replace(progress, watched=seen.watched, unwatched=unwatched, is_blind=seen.is_partial)
+        unwatched = result.forbidden[:MOST_UNWATCHED]
+        return state, replace(progress, watched=result.watched, unwatched=unwatched, is_blind=result.is_partial)
 
     def _held_by_pod(self, name: str, state: Rollout) -> Rollout:
         """Hold a rollout because of a Pod, when that is stored; it does not wait long for a store that fails."""
-        noted, now = self._noted.get(name), self._monotonic()
+        noted, now = self._suspect_pods.get(name), self._monotonic()
         if noted is None or (noted.content, noted.pod) != (state.proposed, state.pod):
-            noted = self._noted[name] = _Noted(state.proposed, state.pod, now)
+            noted = self._suspect_pods[name] = _SuspectPod(state.proposed, state.pod, now)
         if not noted.is_stored and now - noted.at < UNSTORED_SECONDS:
             return state
-        del self._noted[name]
+        del self._suspect_pods[name]
         return rules.refuse_pods(state, state.detail, self._clock(), state.pod)
 
-    def _announce(self, name: str, surroundings: Surroundings) -> None:
+    def _announce(self, name: str, surroundings: RolloutHost) -> None:
         """Report the first known stage of a pull secret, once."""
         with self._lock:
             state = self._states.get(name)
@@ -409,7 +411,7 @@ class Rollouts:
         self._states = {**self._states, name: state}
         # Other contents are credentials that no copy gets any more, so they are not kept.
         needed = {state.base, state.proposed, state.previous}
-        self._contents[name] = {each: kept for each, kept in self._contents[name].items() if each in needed}
+        self._contents[name] = {identity: kept for identity, kept in self._contents[name].items() if identity in needed}
         self._wake.set()
 
 

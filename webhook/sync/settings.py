@@ -22,7 +22,7 @@ class CertificateNames(msgspec.Struct, frozen=True):
     sans: tuple[str, ...]
 
 
-class Settings(msgspec.Struct, frozen=True):
+class SyncSettings(msgspec.Struct, frozen=True):
     """The flags of ``pullsecrets sync``, each checked and with its default filled in."""
 
     config: Path

@@ -123,9 +123,9 @@ class SourceStore:
         known state is ignored: a read has returned a later state. A list has no event, and always counts.
         """
         with self._lock:
-            known = self._arrived.get(source.name)
+            previous = self._arrived.get(source.name)
             # A watch may be behind a read, and its event would bring back a credential that has been replaced.
-            if known is not None and is_older(event_version, known.resource_version):
+            if previous is not None and is_older(event_version, previous.resource_version):
                 return
             self._store_arrival(source)
         self._judge_and_build(source)
@@ -152,14 +152,14 @@ class SourceStore:
         ``newer`` is the resourceVersion that a copy names. The read confirms that it does not exist, or returns it.
         """
         with self._lock:
-            known = self._arrived.get(source.name)
-            is_same = known is not None and known.version == source.version
+            previous = self._arrived.get(source.name)
+            is_same = previous is not None and previous.version == source.version
             if not is_same:
                 if (
-                    known is not None
+                    previous is not None
                     # Arrivals are counted, because an absent Secret has no version to compare.
                     and self._arrivals[source.name] != arrivals_before
-                    and not _is_older(known, source)
+                    and not _is_older(previous, source)
                 ):
                     return False
                 self._store_arrival(source)
@@ -208,12 +208,12 @@ class SourceStore:
                 return  # the last event of a watch that is being stopped
             if self._judge is not None:
                 self._judge.remember(source, judged)
-            known = self._sources.get(source.name)
+            previous = self._sources.get(source.name)
             self._sources[source.name] = judged
             before, self._current = self._current, self._build()
         # Without the lock: the callbacks queue all namespaces, and other sources arrive meanwhile.
         self._report_changes(before)
-        if known is None or _reported_state(known) != _reported_state(judged):
+        if previous is None or _reported_state(previous) != _reported_state(judged):
             self._on_source_change(judged)
         if before.hashes != self._current.hashes:
             self._on_content_change()
@@ -236,14 +236,14 @@ class SourceStore:
             was_loaded = self.rollouts.is_loaded
             self.rollouts.load(stored)
             for entry in self._pull_secrets:
-                content, known = stored.last_good.get(entry.name), self._last_good.get(entry.name)
+                content, own_content = stored.last_good.get(entry.name), self._last_good.get(entry.name)
                 if content is None or content.source_names != entry.sources or entry.rollout is not None:
                     continue
-                if known is None or content.is_later(known):
+                if own_content is None or content.is_later(own_content):
                     self._last_good[entry.name] = content
                 # The stored time counts: the content was seen before a restart, or by another leader.
-                elif content.is_same(known):
-                    self._last_good[entry.name] = replace(known, time=content.time)
+                elif content.is_same(own_content):
+                    self._last_good[entry.name] = replace(own_content, time=content.time)
             before, self._current = self._current, self._build()
         # Copies of rollouts stay as they are until the state is loaded, so their namespaces are due now.
         if before.last_good != self._current.last_good or (self.rollouts.names and not was_loaded):
@@ -382,17 +382,17 @@ class SourceStore:
         """Pass the content of a pull secret with a rollout on, and keep the one that it can return to."""
         if entry.rollout is None:
             return
-        found = None if content is None else LastGood(content.payload, content.versions, self._clock())
-        base = self.rollouts.observe(entry.name, found, requests)
+        proposed = None if content is None else LastGood(content.payload, content.versions, self._clock())
+        base = self.rollouts.observe(entry.name, proposed, requests)
         if base is not None:
             self._last_good[entry.name] = base
 
     def _store_last_good(self, entry: PullSecret, content: Content) -> None:
         if not entry.sources:
             return  # it has only tokens, which are not stored
-        known, now = self._last_good.get(entry.name), LastGood(content.payload, content.versions, self._clock())
-        since = known.time if known is not None and known.is_same(now) else now.time
-        self._last_good[entry.name] = replace(now, time=since)
+        previous, current = self._last_good.get(entry.name), LastGood(content.payload, content.versions, self._clock())
+        since = previous.time if previous is not None and previous.is_same(current) else current.time
+        self._last_good[entry.name] = replace(current, time=since)
 
 
 class _Contents(msgspec.Struct, frozen=True):

@@ -26,7 +26,6 @@ from webhook.ops.page_data import (
 from webhook.ops.sync_status import (
     MOST_EXPIRIES,
     ContendedStatus,
-    CopyStatus,
     ExpiryStatus,
     FailingStatus,
     LeaderStatus,
@@ -34,6 +33,7 @@ from webhook.ops.sync_status import (
     QueueStatus,
     RolloutStatus,
     SourceStatus,
+    StaleCopy,
     SyncStatus,
     TokensStatus,
     UnreconciledStatus,
@@ -120,9 +120,9 @@ def page_data(
     )
 
 
-def _title(about: Reference) -> str:
-    place = "" if about.kind == "Namespace" else f"{about.namespace}/"
-    return f"{about.kind} {place}{about.name}"
+def _title(reference: Reference) -> str:
+    prefix = "" if reference.kind == "Namespace" else f"{reference.namespace}/"
+    return f"{reference.kind} {prefix}{reference.name}"
 
 
 def _namespaces(controller: SyncController) -> Iterator[NamespaceView]:
@@ -134,7 +134,7 @@ def _namespaces(controller: SyncController) -> Iterator[NamespaceView]:
     findings = controller.reporter.findings() if leading else {}
     configuration = controller.configuration
     # Most namespaces have equal copies, so only the different ones are turned into views.
-    views = {found: tuple(CopyView(*copy) for copy in found) for found in {(), *copies.values()}}
+    views = {rows: tuple(CopyView(*copy) for copy in rows) for rows in {(), *copies.values()}}
     for name in sorted(controller.caches.namespaces.names()):
         namespace = controller.caches.namespaces.get(name)
         if namespace is None:
@@ -144,14 +144,16 @@ def _namespaces(controller: SyncController) -> Iterator[NamespaceView]:
         typed = "" if mistyped is None else "=".join(mistyped)
         state: str
         if name in failing:
-            state, why = CopyState.FAILING, str(failing[name])
+            state, reason = CopyState.FAILING, str(failing[name])
         elif shown:
-            state, why = _worst_state(shown, partial(_is_waiting, controller, name))
+            state, reason = _worst_state(shown, partial(_is_waiting, controller, name))
         else:
-            state, why = _state_without_copies(decide_namespace(namespace, configuration), configuration)
+            state, reason = _state_without_copies(decide_namespace(namespace, configuration), configuration)
         # A copy in the wrong place is a state of its own.
-        others = tuple(each for each in findings.get(name, ()) if each.reason is not FindingReason.COPY_CONFLICT)
-        yield NamespaceView(name, state, why, shown, typed, others)
+        others = tuple(
+            finding for finding in findings.get(name, ()) if finding.reason is not FindingReason.COPY_CONFLICT
+        )
+        yield NamespaceView(name, state, reason, shown, typed, others)
 
 
 def _is_waiting(controller: SyncController, namespace: str, pull_secret: str) -> bool:
@@ -236,21 +238,21 @@ def _problems(
     controller: SyncController, pull_secrets: Iterable[PullSecretStatus], sources: Iterable[SourceStatus]
 ) -> dict[str, int]:
     """Return the current number of sources, copies and references for each reason id, including zeros."""
-    found = Counter({str(reason): 0 for reason in (*SourceReason, *ExpiryReason, *HoldReason, *FindingReason)})
+    counts = Counter({str(reason): 0 for reason in (*SourceReason, *ExpiryReason, *HoldReason, *FindingReason)})
     sources = tuple(sources)
-    found.update(reason for source in sources for reason in (source.reason, source.expiry_reason) if reason)
-    found[ExpiryReason.UNREADABLE] += sum(bool(source.expiry_problem) for source in sources)
+    counts.update(reason for source in sources for reason in (source.reason, source.expiry_reason) if reason)
+    counts[ExpiryReason.UNREADABLE] += sum(bool(source.expiry_problem) for source in sources)
     for entry in pull_secrets:
-        found[FindingReason.COPY_CONFLICT] += entry.copies[CopyState.CONFLICTING]
-        found[FindingReason.SOURCE_UNAVAILABLE] += bool(entry.problem)
+        counts[FindingReason.COPY_CONFLICT] += entry.copies[CopyState.CONFLICTING]
+        counts[FindingReason.SOURCE_UNAVAILABLE] += bool(entry.problem)
         # Problems of a single source were counted with the source.
-        found[SourceReason.COPY_TOO_LARGE] += entry.problem == SourceReason.COPY_TOO_LARGE
+        counts[SourceReason.COPY_TOO_LARGE] += entry.problem == SourceReason.COPY_TOO_LARGE
         if entry.rollout is not None and entry.rollout.reason:
-            found[entry.rollout.reason] += 1
+            counts[entry.rollout.reason] += 1
     if controller.leading_for is not None:
         for reason in NAMESPACE_FINDINGS - {FindingReason.COPY_CONFLICT}:
-            found[reason] = controller.reporter.count(reason)
-    return {str(reason): number for reason, number in found.items()}
+            counts[reason] = controller.reporter.count(reason)
+    return {str(reason): number for reason, number in counts.items()}
 
 
 def _pull_secrets(controller: SyncController, hashes: Expected, examples: int) -> tuple[PullSecretStatus, ...]:
@@ -313,26 +315,26 @@ def _examples(
     last_good: Mapping[str, str],
     counts: Mapping[tuple[str, CopyState], int],
     limit: int,
-) -> dict[str, list[CopyStatus]]:
+) -> dict[str, list[StaleCopy]]:
     """Return up to ``limit`` copies of each state by pull secret; stops reading as early as possible."""
     # The walk over the copies ends as soon as each state has its examples: a scrape must not read 10,000 namespaces.
     missing = {key: min(number, limit) for key, number in counts.items() if key[1] is not CopyState.CURRENT}
-    found: dict[str, list[CopyStatus]] = {}
+    examples: dict[str, list[StaleCopy]] = {}
     for namespace, copy in controller.status_index.not_current(hashes, last_good) if any(missing.values()) else ():
         if missing.get((copy.secret, copy.state), 0) > 0:
             missing[copy.secret, copy.state] -= 1
-            found.setdefault(copy.secret, []).append(CopyStatus(namespace, copy.state, copy.reason))
+            examples.setdefault(copy.secret, []).append(StaleCopy(namespace, copy.state, copy.reason))
             if not any(missing.values()):
                 break
-    return found
+    return examples
 
 
 def _tokens(controller: SyncController, name: str) -> TokensStatus:
     now, caches = controller.expiry.now(), controller.caches
     copies = [caches.copy(namespace, name) for namespace in caches.namespaces_with_copies(name)]
     issued = [copy.issued for copy in copies if copy is not None and copy.issued.expires_at is not None]
-    earliest = min((each.expires_at for each in issued if each.expires_at is not None), default=None)
-    return TokensStatus(earliest, sum(is_urgent(each, now) for each in issued))
+    earliest = min((token.expires_at for token in issued if token.expires_at is not None), default=None)
+    return TokensStatus(earliest, sum(is_urgent(token, now) for token in issued))
 
 
 def _with_renewal(source: SourceStatus, renewal: RenewalState | None) -> SourceStatus:

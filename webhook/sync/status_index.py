@@ -135,9 +135,9 @@ class StatusIndex:
         """Return how many copies of a pull secret have a content, and how many there are or should be."""
         with self._lock:
             counted = [(status, number) for status, number in self._counts.items() if status.secret == secret]
-        ours = [(status, number) for status, number in counted if status.state not in _NOT_REACHABLE]
-        reached = sum(number for status, number in ours if status.content_hash == content_hash)
-        return reached, sum(number for _, number in ours)
+        reachable = [(status, number) for status, number in counted if status.state not in _NOT_REACHABLE]
+        reached = sum(number for status, number in reachable if status.content_hash == content_hash)
+        return reached, sum(number for _, number in reachable)
 
     def counts(self, hashes: Expected, last_good: Mapping[str, str] = NO_HASHES) -> dict[tuple[str, CopyState], int]:
         """Return the number of copies in each state, given these hashes of the pull secrets' contents.
@@ -272,15 +272,15 @@ class Rotations:
         """
         with self._lock:
             for name, content_hash in hashes.items():
-                known = self._hashes.get(name)
-                if known == content_hash:
+                previous_hash = self._hashes.get(name)
+                if previous_hash == content_hash:
                     continue
                 self._hashes[name] = content_hash
                 self._seconds.pop(name, None)
                 # A rotation that a newer content overtakes has no duration: its copies were never all current.
                 self._begun.pop(name, None)
                 # The first content that a process sees is not a rotation: the copies may have had it for days.
-                if known is not None and measured:
+                if previous_hash is not None and measured:
                     self._begun[name] = self._clock()
 
     def forget(self) -> None:
@@ -347,17 +347,17 @@ class RolloutReach:
         The API server refuses Pods of ServiceAccounts that enforce their references more often, so these come first.
         """
         caches = self._caches
-        found = [
+        names = [
             copy.namespace
             # A missing copy needs no turn: it is written without delay, because Pods cannot pull without it.
             for copy in (self._copies(configuration, name) if self._is_listed(name) else ())
             if copy is not None and copy.content_hash != content
         ]
-        return sorted(found, key=lambda namespace: (not caches.enforces_references(namespace), *self._rank(namespace)))
+        return sorted(names, key=lambda namespace: (not caches.enforces_references(namespace), *self._rank(namespace)))
 
     def _rank(self, namespace: str) -> tuple[int, str]:
-        known = self._caches.namespaces.get(namespace)
-        return (0 if known is None else -priority_of(known.labels)), namespace
+        cached = self._caches.namespaces.get(namespace)
+        return (0 if cached is None else -priority_of(cached.labels)), namespace
 
     def _is_listed(self, name: str) -> bool:
         return self._caches.has_synced and self._caches.has_listed(name)
@@ -366,14 +366,14 @@ class RolloutReach:
         if entry.rollout is None:
             return
         for namespace in self._caches.namespaces.names():
-            if entry.rollout.is_canary(namespace) and (known := self._caches.namespaces.get(namespace)) is not None:
-                yield from self._copy(configuration, known, entry.name)
+            if entry.rollout.is_canary(namespace) and (cached := self._caches.namespaces.get(namespace)) is not None:
+                yield from self._copy(configuration, cached, entry.name)
 
     def _copies(self, configuration: Configuration, name: str) -> Iterator[Copy | None]:
         """Yield the copy of each selected namespace; None where it is missing."""
         for namespace in self._caches.namespaces.names():
-            if (known := self._caches.namespaces.get(namespace)) is not None:
-                yield from self._copy(configuration, known, name)
+            if (cached := self._caches.namespaces.get(namespace)) is not None:
+                yield from self._copy(configuration, cached, name)
 
     def _copy(self, configuration: Configuration, namespace: Namespace, name: str) -> Iterator[Copy | None]:
         """Yield the copy in a namespace that is to have one, if it does not hold a foreign Secret."""

@@ -109,13 +109,13 @@ class RateLimit:
 
     def wait(self) -> bool:
         """Wait until one more write may pass; False if the process ends instead."""
-        began = self._clock()
+        started_at = self._clock()
         with self._lock:
-            seconds = max(self._bucket.reserve(), self._paused_until - began)
+            seconds = max(self._bucket.reserve(), self._paused_until - started_at)
         # Without the lock: the token is reserved, so the others can reserve theirs and wait beside this one.
         while seconds > 0 and not self._sleep(seconds):
             seconds = self.paused_seconds  # a pause that began in the meantime counts too
-        self._waited(self._clock() - began)
+        self._waited(self._clock() - started_at)
         return not self._closing.is_set()
 
     def throttled(self, seconds: float) -> None:

@@ -144,11 +144,11 @@ class Writes:
             self._delete(action.replaces, "copy replaced")
         if updates is not None and any(action.metadata.dropped(updates.metadata)):
             updates = self._drop_metadata(updates, action.metadata)
-        configured, ours = action.metadata, copy_labels(self._release.name, self._release.namespace, namespace_uid)
+        configured, labels = action.metadata, copy_labels(self._release.name, self._release.namespace, namespace_uid)
         metadata: dict[str, Any] = {
             "namespace": namespace,
             "name": action.name,
-            "labels": {**dict(configured.labels), **ours} if configured.labels else ours,
+            "labels": {**dict(configured.labels), **labels} if configured.labels else labels,
         }
         sources = encode_sources(content.versions)
         annotations = {**configured.written_annotations, **content.annotations}
@@ -181,7 +181,7 @@ class Writes:
         if table is not None:
             table.upsert_response(copy)
         # Recorded after the write, so that a conflict or a denial does not count as a revert.
-        self._contention.wrote_copy(namespace, action.name, f"{content.hash}{configured.stored.digest}")
+        self._contention.record_copy(namespace, action.name, f"{content.hash}{configured.stored.digest}")
         log.info("copy applied", namespace=namespace, secret=action.name)
 
     def _drop_metadata(self, copy: Copy, configured: CopyMetadata) -> Copy:
@@ -218,7 +218,7 @@ class Writes:
         with self._account_write(account, "references added", names):
             stored = self._add(account, names)
             # Also if they were reverted immediately: that counts as a reversion like any other.
-            self._contention.wrote_references(account.namespace, account.name, names)
+            self._contention.record_references(account.namespace, account.name, names)
             self._restore(account, stored, KEEP_OWNERSHIP)
             if not _names(stored.account).issuperset(names):
                 raise _reverted(account)
@@ -344,15 +344,15 @@ class Writes:
 
     @contextmanager
     def _account_write(self, account: ServiceAccount, action: str, names: tuple[str, ...]) -> Iterator[None]:
-        where = {"namespace": account.namespace, "service_account": account.name}
+        log_fields = {"namespace": account.namespace, "service_account": account.name}
         try:
             with self._counted_write(action):
                 yield
         except NotFound:
             self._caches.service_accounts.discard(account)
-            log.debug("service account was gone", **where)
+            log.debug("service account was gone", **log_fields)
         else:
-            log.info(action, **where, secrets=list(names))
+            log.info(action, **log_fields, secrets=list(names))
 
     def _patch(self, account: ServiceAccount, operations: Sequence[PatchOperation]) -> _StoredAccount:
         """Change exactly the ServiceAccount that was seen, and return the stored object."""

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from tests.integration.rotations.lane import REPOSITORIES, Lane
 from tests.unit.registries.registry import Registry, authorization_of
-from webhook.rules.rollout import HoldReason, Outcome, Stage, Verb
+from webhook.rules.rollout import HoldReason, ProofOutcome, Stage, Verb
 
 
 def good(lane: Lane) -> None:
     """Each registry accepts the credential."""
     content = lane.make("good")
-    lane.rotate(content, Outcome.PROVED)
+    lane.rotate(content, ProofOutcome.PROVED)
     lane.until_end()
     lane.measure_verdict(content)
 
@@ -28,7 +28,7 @@ def denied(lane: Lane) -> None:
 
 
 def _refused(lane: Lane, content: str) -> None:
-    lane.rotate(content, Outcome.REFUSED)
+    lane.rotate(content, ProofOutcome.REFUSED)
     lane.until_end()
     lane.measure_verdict(content)
     if lane.random.random() < 0.5:
@@ -42,7 +42,7 @@ def down(lane: Lane) -> None:
     port = registry.server_address[1]
     registry.close()
     content = lane.make("good")
-    put_at = lane.rotate(content, Outcome.UNKNOWN)
+    put_at = lane.rotate(content, ProofOutcome.UNKNOWN)
     lane.until_end()
     held_at = next(at for at, view in lane.track.views if (view.stage, view.proposed) == (Stage.HELD, content))
     lane.measure("held while a registry is down", put_at, held_at)
@@ -51,7 +51,7 @@ def down(lane: Lane) -> None:
         lane.ask(Verb.PROMOTE)
         lane.until_end()
     lane.registries[number] = Registry(lane.site.certificate, port, registry.behaviour)
-    lane.plan.judge(content, Outcome.PROVED)
+    lane.plan.judge(content, ProofOutcome.PROVED)
     lane.until_end()
 
 
@@ -82,7 +82,7 @@ def second(lane: Lane) -> None:
     lane.rotate(content, outcome)
     _await_random_point(lane, content)
     if lane.random.random() < 0.3:
-        lane.rotate(before, Outcome.PROVED)
+        lane.rotate(before, ProofOutcome.PROVED)
     else:
         lane.rotate(*lane.draw())
     lane.until_end()
@@ -92,7 +92,7 @@ def abort(lane: Lane) -> None:
     """A person aborts it at a random point, also after completion, and may begin it again."""
     before = lane.track.view.base if lane.track.view else ""
     content = lane.make("good")
-    lane.rotate(content, Outcome.PROVED)
+    lane.rotate(content, ProofOutcome.PROVED)
     lane.until_stage(*Stage)
     _await_random_point(lane, content)
     asked_at = lane.ask(Verb.ABORT)
@@ -119,7 +119,7 @@ def revoke(lane: Lane) -> None:
     behaviour = lane.random.choice(lane.registries).behaviour
     user = authorization_of(content)
     behaviour.users = {each: denied for each, denied in behaviour.users.items() if each != user}
-    lane.plan.judge(content, Outcome.REFUSED)
+    lane.plan.judge(content, ProofOutcome.REFUSED)
     lane.until_end()
     refused_at = min(at for at, status in lane.answers(content) if status == 401)
     lane.measure_return(refused_at, before)
@@ -148,7 +148,7 @@ def _soak(lane: Lane) -> tuple[str, str]:
     """Rotate to a good content, until its soak begins; return the content before, and the new one."""
     before = lane.track.view.base if lane.track.view else ""
     content = lane.make("good")
-    lane.rotate(content, Outcome.PROVED)
+    lane.rotate(content, ProofOutcome.PROVED)
     lane.until_stage(Stage.CANARY)
     return before, content
 

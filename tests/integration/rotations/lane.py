@@ -22,7 +22,7 @@ from tests.integration.site.rotating import FORBIDDEN, NOT_FOUND, create_failing
 from tests.unit.registries.registry import USER, Behaviour, Registry, authorization_of
 from webhook.rules.configuration import ProofSettings, RolloutSettings
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, parse_source, render
-from webhook.rules.rollout import REQUEST_ANNOTATION, Outcome, Stage, Verb
+from webhook.rules.rollout import REQUEST_ANNOTATION, ProofOutcome, Stage, Verb
 
 SECONDS = 180.0
 """Enough for a step on a busy machine."""
@@ -147,15 +147,15 @@ class Lane:
             self.site.history.bad[content] = False
         return content
 
-    def draw(self) -> tuple[str, Outcome]:
+    def draw(self) -> tuple[str, ProofOutcome]:
         """Return a new content that is good or bad, and what the registries make of it."""
         match self.random.randrange(3):
             case 0:
-                return self.make("wrong", wrong=self.random.randrange(2)), Outcome.REFUSED
+                return self.make("wrong", wrong=self.random.randrange(2)), ProofOutcome.REFUSED
             case 1:
-                return self.make("denied", denied=self.random.randrange(len(REPOSITORIES))), Outcome.REFUSED
+                return self.make("denied", denied=self.random.randrange(len(REPOSITORIES))), ProofOutcome.REFUSED
             case _:
-                return self.make("good"), Outcome.PROVED
+                return self.make("good"), ProofOutcome.PROVED
 
     def put(self, content: str) -> float:
         """Give the source a content, and return when."""
@@ -165,7 +165,7 @@ class Lane:
         self.site.playground.apply(self.site.playground.installation.namespace, "Secret", self.source, body)
         return put_at
 
-    def rotate(self, content: str, outcome: Outcome) -> float:
+    def rotate(self, content: str, outcome: ProofOutcome) -> float:
         """Rotate to a content, and note it in the plan; return when."""
         # The plan is first: a rotation that is faster than the plan would be a surprise to it.
         self.plan.put(content, outcome)

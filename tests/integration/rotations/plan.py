@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from webhook.rules import rollout as rules
 from webhook.rules.configuration import RolloutSettings
-from webhook.rules.rollout import HoldReason, Outcome, Progress, Rollout, Stage, Verb
+from webhook.rules.rollout import HoldReason, Progress, ProofOutcome, Rollout, Stage, Verb
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 _REACHED = Progress(canary=2, canary_reached=2, remaining=0, total=5)
@@ -38,15 +38,15 @@ class Plan:
         self._settings = settings
         # A long overlap does not end within the test.
         self._seconds = max(settings.soak, settings.overlap if settings.overlap < _LONG_OVERLAP else 0.0)
-        self._outcomes: dict[str, Outcome] = {}
+        self._outcomes: dict[str, ProofOutcome] = {}
         self._states = frozenset({rules.first(content, "", _NOW)})
 
-    def put(self, content: str, outcome: Outcome) -> None:
+    def put(self, content: str, outcome: ProofOutcome) -> None:
         """Give the sources a content with this final outcome; before it, a registry may not answer."""
         self._outcomes[content] = outcome
         self._act(lambda state: rules.propose(state, content, "", _NOW))
 
-    def judge(self, content: str, outcome: Outcome) -> None:
+    def judge(self, content: str, outcome: ProofOutcome) -> None:
         """Have the registries answer something else from now on."""
         reached = self._reach(self._states, self._possible)
         self._outcomes[content] = outcome
@@ -75,13 +75,15 @@ class Plan:
     def _is_end(self, state: Rollout) -> bool:
         return {_view(later) for later in self._reach({state}, self._final)} == {_view(state)}
 
-    def _possible(self, content: str) -> Iterable[Outcome]:
-        return {Outcome.UNKNOWN, self._outcomes.get(content, Outcome.PROVED)}
+    def _possible(self, content: str) -> Iterable[ProofOutcome]:
+        return {ProofOutcome.UNKNOWN, self._outcomes.get(content, ProofOutcome.PROVED)}
 
-    def _final(self, content: str) -> Iterable[Outcome]:
-        return {self._outcomes.get(content, Outcome.PROVED)}
+    def _final(self, content: str) -> Iterable[ProofOutcome]:
+        return {self._outcomes.get(content, ProofOutcome.PROVED)}
 
-    def _reach(self, states: Iterable[Rollout], outcomes: Callable[[str], Iterable[Outcome]]) -> frozenset[Rollout]:
+    def _reach(
+        self, states: Iterable[Rollout], outcomes: Callable[[str], Iterable[ProofOutcome]]
+    ) -> frozenset[Rollout]:
         reached, new = set(states), list(states)
         while new:
             for later in map(_shown, self._steps(new.pop(), outcomes)):
@@ -90,7 +92,7 @@ class Plan:
                     new.append(later)
         return frozenset(reached)
 
-    def _steps(self, state: Rollout, outcomes: Callable[[str], Iterable[Outcome]]) -> Iterator[Rollout]:
+    def _steps(self, state: Rollout, outcomes: Callable[[str], Iterable[ProofOutcome]]) -> Iterator[Rollout]:
         for outcome in outcomes(state.proposed):
             yield rules.prove(state, outcome, "", _NOW)
         yield rules.advance(state, self._seconds, _REACHED, self._settings, _NOW)

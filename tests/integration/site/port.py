@@ -16,7 +16,7 @@ from webhook.ops.background import bind, in_background
 from webhook.ops.metrics import AdmissionMetrics
 from webhook.rules.configuration import Reason
 from webhook.serve.endpoint import AdmissionApp, AdmissionListener, MutateEndpoint
-from webhook.serve.handler import Answer
+from webhook.serve.handler import ReviewReply
 
 DAY = timedelta(days=1)
 AUTHORITY = issue_authority(datetime.now(UTC), DAY)
@@ -24,13 +24,13 @@ LEAF = issue_leaf(AUTHORITY, ["127.0.0.1"], datetime.now(UTC), DAY)
 PATIENCE = 20.0
 
 
-def echo(body: bytes) -> Answer:
+def echo(body: bytes) -> ReviewReply:
     """Answer with the body that came in."""
-    return Answer(body, "pods", "CREATE", Reason.ALREADY_PRESENT)
+    return ReviewReply(body, "pods", "CREATE", Reason.ALREADY_PRESENT)
 
 
 @contextmanager
-def listening(deadlines: Deadlines | None = None, handle: Callable[[bytes], Answer] = echo) -> Iterator[int]:
+def listening(deadlines: Deadlines | None = None, handle: Callable[[bytes], ReviewReply] = echo) -> Iterator[int]:
     """An admission port that answers by ``handle``; gives its number."""
     counters = PortCounters()
     with serving(MutateEndpoint(handle, AdmissionMetrics(counters), counters), deadlines) as port:

@@ -11,7 +11,7 @@ import pytest
 from webhook.cli import main
 from webhook.cli.paragraphs import write_paragraphs
 from webhook.inspect.checks.codes import AFTER, CODES, GROUPS, group_of, link
-from webhook.inspect.checks.result import Checkup, Outcome, finding, note, unknown
+from webhook.inspect.checks.result import CheckResult, Checkup, finding, note, unknown
 from webhook.report.protocol import Severity
 
 COMMAND = "kubectl -n pull-secrets create secret docker-registry harbor --docker-server=REGISTRY --docker-username=USER"
@@ -27,7 +27,7 @@ FOUND = (
     ),
     unknown("PSW070", "a Pod cannot be created in namespace team-a"),
 )
-OTHERS = [Outcome(code, Severity.OK, "") for code in AFTER if code not in {each.code for each in FOUND}]
+OTHERS = [CheckResult(code, Severity.OK, "") for code in AFTER if code not in {each.code for each in FOUND}]
 CHECKUP = Checkup(tuple(sorted([*FOUND, *OTHERS], key=lambda each: each.code)))
 
 
@@ -122,7 +122,7 @@ LACKS = finding("PSW070", "a new Pod in namespace team-a lacks registry")
 LACKS_TOO = finding("PSW071", "a new ServiceAccount in namespace team-a lacks registry")
 
 
-def printed(*outcomes: Outcome, verbose: bool = False) -> str:
+def printed(*outcomes: CheckResult, verbose: bool = False) -> str:
     file = io.StringIO()
     write_paragraphs(Checkup(outcomes).paragraphs(verbose=verbose), file)
     return file.getvalue()

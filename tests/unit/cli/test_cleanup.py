@@ -10,8 +10,8 @@ import pytest
 from tests.unit.cli.test_sync import GOOD
 from webhook.cli import main
 from webhook.cli.cleanup import LINES
-from webhook.report.removals import Removable, Removals
-from webhook.sync.cleanup import Settings
+from webhook.report.removals import Removable, RemovalReport
+from webhook.sync.cleanup import CleanupSettings
 
 
 def answer(capsys: pytest.CaptureFixture[str], code: int, *flags: str) -> str:
@@ -30,12 +30,12 @@ def config(tmp_path: Path) -> str:
     return f"--config={file}"
 
 
-def left_by_run(monkeypatch: pytest.MonkeyPatch, *objects: Removable) -> list[Settings]:
-    seen: list[Settings] = []
+def left_by_run(monkeypatch: pytest.MonkeyPatch, *objects: Removable) -> list[CleanupSettings]:
+    seen: list[CleanupSettings] = []
 
-    def run(settings: Settings) -> Removals:
+    def run(settings: CleanupSettings) -> RemovalReport:
         seen.append(settings)
-        return Removals(objects, is_planned=settings.dry_run)
+        return RemovalReport(objects, is_planned=settings.dry_run)
 
     monkeypatch.setattr("webhook.sync.cleanup.run", run)
     return seen

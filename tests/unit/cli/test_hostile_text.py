@@ -16,7 +16,7 @@ from webhook.cli import main
 from webhook.cli.check import write_junit
 from webhook.cli.coverage import html_page
 from webhook.cli.render import Form, render, render_wide, write_document, write_names
-from webhook.inspect.checks.result import RESULTS, Checkup, Outcome
+from webhook.inspect.checks.result import RESULTS, CheckResult, Checkup
 from webhook.report.coverage import Coverage, ImageExposure
 from webhook.report.protocol import RESULT, Line, Report, Severity
 
@@ -182,7 +182,7 @@ def assert_printed_safely(report: Report) -> None:
 @pytest.mark.parametrize("text", [*HOSTILE, *MARKUP])
 @pytest.mark.parametrize("severity", list(RESULTS))
 def test_a_report_with_hostile_details(text: str, severity: Severity) -> None:
-    report, file = Checkup((Outcome("PSW001", severity, text),)), io.StringIO()
+    report, file = Checkup((CheckResult("PSW001", severity, text),)), io.StringIO()
     assert_printed_safely(report)
     write_junit(report, file)
     assert obeyed(file.getvalue()) == set()

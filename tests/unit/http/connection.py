@@ -9,11 +9,11 @@ from msgspec.structs import replace
 
 from webhook.http import connection
 from webhook.http.counters import PortCounters
-from webhook.http.limits import ADMISSION, Limits
+from webhook.http.limits import ADMISSION, PortLimits
 from webhook.http.port import Port
 from webhook.rules.configuration import Reason
 from webhook.serve.endpoint import AdmissionApp, MutateEndpoint
-from webhook.serve.handler import Answer
+from webhook.serve.handler import ReviewReply
 from webhook.serve.review import BadReview
 
 
@@ -49,23 +49,23 @@ class Wire:
 class Silent:
     """An observer that does not care."""
 
-    def answered(self, answer: Answer, seconds: float) -> None:
+    def answered(self, answer: ReviewReply, seconds: float) -> None:
         pass
 
     def refused(self, status: int) -> None:
         pass
 
 
-def echo(body: bytes) -> Answer:
+def echo(body: bytes) -> ReviewReply:
     if not body:
         raise BadReview("not a JSON document")
-    return Answer(body, "pods", "CREATE", Reason.ALREADY_PRESENT)
+    return ReviewReply(body, "pods", "CREATE", Reason.ALREADY_PRESENT)
 
 
 class Connection:
     """A connection to an endpoint that echoes."""
 
-    def __init__(self, limits: Limits = ADMISSION) -> None:
+    def __init__(self, limits: PortLimits = ADMISSION) -> None:
         self._limits = limits
         self.counters = PortCounters()
         self.endpoint = MutateEndpoint(echo, Silent(), self.counters)
@@ -98,6 +98,6 @@ def connected(port: Port, wire: Wire, peer: str = "192.0.2.1") -> connection.Con
     return protocol
 
 
-def limits(**bounds: int) -> Limits:
+def limits(**bounds: int) -> PortLimits:
     """Return the limits of the admission port with some others."""
     return replace(ADMISSION, **bounds)

@@ -20,10 +20,10 @@ from tests.unit.inspect.test_usage import put_secret
 from webhook.cli.paragraphs import write_paragraphs
 from webhook.errors import UsageError
 from webhook.inspect.checks import sources
-from webhook.inspect.checks.result import Outcome, finding, note
+from webhook.inspect.checks.result import CheckResult, finding, note
 from webhook.inspect.checks.run import check
 from webhook.inspect.reader import Reader
-from webhook.inspect.release import CHART, Wanted, find_release
+from webhook.inspect.release import CHART, ReleaseQuery, find_release
 from webhook.inspect.rotation import request_renewal
 from webhook.kube.client import Client
 from webhook.registries.login import Registries
@@ -77,10 +77,10 @@ def refuse(api: FakeApiServer, verb: str, plural: str, name: str = "") -> None:
     api.inject(Answer(403, json.dumps(status).encode()), verb, plural=plural, name=name, times=None)
 
 
-def looked(client: Client, *codes: str) -> dict[str, list[Outcome]]:
+def looked(client: Client, *codes: str) -> dict[str, list[CheckResult]]:
     """Return the outcomes of some codes, or of all."""
-    found: dict[str, list[Outcome]] = {}
-    for each in check(Reader(client), Wanted()).outcomes:
+    found: dict[str, list[CheckResult]] = {}
+    for each in check(Reader(client), ReleaseQuery()).outcomes:
         if not codes or each.code in codes:
             found.setdefault(each.code, []).append(each)
     return found
@@ -94,7 +94,7 @@ def lacking(client: Client, right: str) -> set[str]:
     return {each.code for each in outcomes}
 
 
-def only(client: Client, code: str) -> Outcome:
+def only(client: Client, code: str) -> CheckResult:
     (found,) = looked(client, code)[code]
     return found
 
@@ -108,7 +108,7 @@ def test_a_source_that_must_not_be_read_is_not_in_order(api: FakeApiServer, clie
 
 def test_a_login_with_a_source_that_must_not_be_read_was_not_tried(api: FakeApiServer, client: Client) -> None:
     refuse(api, "get", "secrets", "harbor")
-    found = check(Reader(client), Wanted(), (sources.logins(Registries()),)).outcomes
+    found = check(Reader(client), ReleaseQuery(), (sources.logins(Registries()),)).outcomes
     assert [each.lacks for each in found if each.code == "PSW042"] == [UNREAD]
 
 
@@ -146,8 +146,8 @@ def test_without_a_certificate_what_depends_on_it_is_unknown(
         api.put(f"{HOME}/secrets/psw-tls", {"data": data})
     found = looked(client, "PSW015", "PSW020", "PSW021", "PSW022", "PSW023", "PSW024")
     assert found.pop("PSW020")[0].severity is Severity.FAULT
-    why = "Secret pull-secrets/psw-tls has no certificate that can be checked (PSW020)"
-    assert {(each.severity, each.detail) for (each,) in found.values()} == {(Severity.UNKNOWN, why)}
+    message = "Secret pull-secrets/psw-tls has no certificate that can be checked (PSW020)"
+    assert {(each.severity, each.detail) for (each,) in found.values()} == {(Severity.UNKNOWN, message)}
     assert len(found) == 5
 
 
@@ -195,7 +195,7 @@ def test_a_secret_in_the_place_of_the_state_tells_nothing_of_holds(api: FakeApiS
 def test_a_hold_of_an_earlier_configuration_cannot_be_confirmed(
     api: FakeApiServer, client: Client, present: bool
 ) -> None:
-    name = digest(find_release(Reader(client), Wanted()).configuration) if present else "earlier"
+    name = digest(find_release(Reader(client), ReleaseQuery()).configuration) if present else "earlier"
     put_state(api, data={HELD_KEY: b64encode(encode_held(name, 5, 6)).decode()})
     found = only(client, "PSW035")
     assert found.severity is Severity.FAULT
@@ -250,10 +250,10 @@ def test_clocks_are_compared_once_and_not_without_an_answer(api: FakeApiServer, 
     path = "/api/v1/namespaces/team"
     api.inject(Answer(403), "create", plural="pods", times=None)
     fault = api.inject(Answer(403), "create", plural="serviceaccounts", times=None)
-    why = "the clock of the API server was not compared, because no"
+    message = "the clock of the API server was not compared, because no"
     assert (only(client, "PSW063").severity, only(client, "PSW063").detail) == (
         Severity.UNKNOWN,
-        f"{why} dry run succeeded (PSW070, PSW071)",
+        f"{message} dry run succeeded (PSW070, PSW071)",
     )
     fault.lifted.set()
     old = b'{"metadata": {"name": "pullsecrets-check", "creationTimestamp": "2020-01-01T00:00:00Z"}}'
@@ -263,7 +263,7 @@ def test_clocks_are_compared_once_and_not_without_an_answer(api: FakeApiServer, 
     api.put(path, {"metadata": {"labels": dict.fromkeys(OPTED_IN)}})
     assert (only(client, "PSW063").severity, only(client, "PSW063").detail) == (
         Severity.NOTE,
-        f"{why} namespace is selected for a dry run",
+        f"{message} namespace is selected for a dry run",
     )
 
 
@@ -295,7 +295,7 @@ def test_who_may_look_at_little_gets_a_short_answer(api: FakeApiServer, client: 
         refuse(api, "get", "secrets", name)
     refuse(api, "get", "leases", "psw-sync")
     file = io.StringIO()
-    write_paragraphs(check(Reader(client), Wanted()).paragraphs(), file)
+    write_paragraphs(check(Reader(client), ReleaseQuery()).paragraphs(), file)
     _, _, text = file.getvalue().partition("rights that you lack\n")
     assert text.count(UNREAD) == 1
     assert len(text.splitlines()) <= 10

@@ -10,7 +10,7 @@ from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.inspect.test_release import put_release
 from webhook.inspect.forecast import held_warning
 from webhook.inspect.reader import Reader
-from webhook.inspect.release import Wanted, find_release
+from webhook.inspect.release import ReleaseQuery, find_release
 from webhook.kube.client import Client
 from webhook.report.preview.preview import Preview
 from webhook.report.preview.row import Effect, Row
@@ -26,7 +26,7 @@ from webhook.rules.state_document import HELD_KEY, encode_held
 def test_the_warning_counts_the_copies(api: FakeApiServer, client: Client, copies: int, total: int, words: str) -> None:
     put_release(api, "psw", "pull-secrets")
     reader = Reader(client)
-    release = find_release(reader, Wanted())
+    release = find_release(reader, ReleaseQuery())
     held = b64encode(encode_held(digest(release.configuration), copies, total)).decode()
     body = {"metadata": {"labels": {MANAGED_BY_LABEL: MANAGED_BY}}, "data": {HELD_KEY: held}}
     api.put("/api/v1/namespaces/pull-secrets/secrets/psw-state", body)

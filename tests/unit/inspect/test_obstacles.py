@@ -11,7 +11,7 @@ from webhook.inspect.obstacles import is_written_since
 from webhook.inspect.reader import Reader
 from webhook.kube.client import Client
 from webhook.kube.resources import Resource
-from webhook.report.explain.obstacle import Report
+from webhook.report.explain.obstacle import EventReport
 from webhook.rules.ownership import FIELD_MANAGER
 
 WRITTEN = datetime(2026, 11, 29, 4, 30, 7, tzinfo=UTC)
@@ -34,5 +34,5 @@ def test_in_the_same_second_the_versions_tell_which_came_first(
     client: Client, seconds: int, version: int, expected: bool
 ) -> None:
     at = WRITTEN + timedelta(seconds=seconds)
-    report = Report("team-a", "CopyDenied", "denied", at, "Secret", "registry-credentials", version)
+    report = EventReport("team-a", "CopyDenied", "denied", at, "Secret", "registry-credentials", version)
     assert is_written_since(OneSecret(client), report) is expected

@@ -9,9 +9,9 @@ import pytest
 from tests.unit.fake_apiserver.faults import Answer
 from tests.unit.fake_apiserver.server import FakeApiServer
 from webhook.errors import ConfigurationAbsent, UsageError
+from webhook.inspect.explain_input import registration_of
 from webhook.inspect.reader import Reader
-from webhook.inspect.release import CHART, Wanted, find_release
-from webhook.inspect.scene import registration_of
+from webhook.inspect.release import CHART, ReleaseQuery, find_release
 from webhook.kube.client import Client
 from webhook.rules.configuration import Configuration, PullSecret
 from webhook.rules.ownership import copy_labels
@@ -60,14 +60,14 @@ def put_release(
     )
 
 
-def found(client: Client, **wanted: Any) -> tuple[str, str]:  # noqa: ANN401 - of Wanted
-    release = find_release(Reader(client), Wanted(**wanted)).release
+def found(client: Client, **wanted: Any) -> tuple[str, str]:  # noqa: ANN401 - of ReleaseQuery
+    release = find_release(Reader(client), ReleaseQuery(**wanted)).release
     return release.name, release.namespace
 
 
-def refusal(client: Client, **wanted: Any) -> str:  # noqa: ANN401 - of Wanted
+def refusal(client: Client, **wanted: Any) -> str:  # noqa: ANN401 - of ReleaseQuery
     with pytest.raises(UsageError) as refused:
-        find_release(Reader(client), Wanted(**wanted))
+        find_release(Reader(client), ReleaseQuery(**wanted))
     return str(refused.value)
 
 
@@ -76,7 +76,7 @@ def test_the_only_release_is_found_by_itself(api: FakeApiServer, client: Client)
     api.put(
         f"{CONFIGURATIONS}/other", {"webhooks": [{"name": "pods.example.com", "clientConfig": {"url": "https://x"}}]}
     )
-    installed = find_release(Reader(client), Wanted())
+    installed = find_release(Reader(client), ReleaseQuery())
     assert (installed.release.name, installed.release.namespace, installed.fullname) == ("psw", "pull-secrets", "psw")
     assert installed.configuration.secret_names == ("registry",)
     assert "pull-secrets" in installed.configuration.excluded_namespaces
@@ -109,7 +109,7 @@ def test_of_several_one_has_to_be_chosen(api: FakeApiServer, client: Client) -> 
 
 def test_another_configuration_is_judged_by_and_the_running_one_is_known(api: FakeApiServer, client: Client) -> None:
     put_release(api, "psw", "pull-secrets")
-    installed = find_release(Reader(client), Wanted(configuration=OTHER))
+    installed = find_release(Reader(client), ReleaseQuery(configuration=OTHER))
     assert installed.configuration.secret_names == ("other",)
     assert installed.running is not None
     assert installed.running.secret_names == ("registry",)
@@ -118,7 +118,7 @@ def test_another_configuration_is_judged_by_and_the_running_one_is_known(api: Fa
 def test_a_release_that_has_lost_its_webhook_is_found_by_its_configuration(api: FakeApiServer, client: Client) -> None:
     put_release(api, "psw", "pull-secrets")
     api.remove(f"{CONFIGURATIONS}/psw")
-    installed = find_release(Reader(client), Wanted())
+    installed = find_release(Reader(client), ReleaseQuery())
     assert (installed.release.name, installed.release.namespace, installed.fullname) == ("psw", "pull-secrets", "psw")
     assert found(client, namespace="pull-secrets", name="psw") == ("psw", "pull-secrets")
     assert refusal(client, namespace="elsewhere") == (
@@ -136,7 +136,7 @@ def test_the_lost_webhook_has_the_name_of_the_objects_and_not_of_the_release(
     metadata = {"labels": {INSTANCE: "psw", "app.kubernetes.io/name": CHART}}
     path = f"/api/v1/namespaces/pull-secrets/configmaps/psw-{CHART}"
     api.put(path, {"metadata": metadata, "data": {"config.yaml": DOCUMENT}})
-    registration = registration_of(Reader(client), find_release(Reader(client), Wanted()))
+    registration = registration_of(Reader(client), find_release(Reader(client), ReleaseQuery()))
     assert registration is not None
     assert registration.name == f"psw-{CHART}"
 
@@ -154,7 +154,7 @@ def test_without_the_right_to_list_webhook_configurations_the_usual_name_is_trie
     put_release(api, "pull-secret-webhook", "pull-secrets")
     api.inject(Answer(403), "list", plural="mutatingwebhookconfigurations", times=None)
     reader = Reader(client)
-    installed = find_release(reader, Wanted())
+    installed = find_release(reader, ReleaseQuery())
     assert (installed.release.name, installed.release.namespace) == ("pull-secret-webhook", "pull-secrets")
     assert installed.webhook is not None
     assert reader.missing == {}
@@ -166,7 +166,7 @@ def test_a_copy_in_the_namespace_leads_to_its_release(api: FakeApiServer, client
     labels = copy_labels("psw", "pull-secrets", "uid")
     api.put("/api/v1/namespaces/team-a/secrets/registry", {"metadata": {"labels": labels}})
     reader = Reader(client)
-    installed = find_release(reader, Wanted(configuration=OTHER, near=("team-a",)))
+    installed = find_release(reader, ReleaseQuery(configuration=OTHER, near=("team-a",)))
     assert (installed.release.name, installed.release.namespace) == ("psw", "pull-secrets")
     assert "cannot be read with your rights: give one with --config" in refusal(client, near=("team-a",))
 
@@ -180,7 +180,7 @@ def test_without_any_right_the_sentence_says_what_to_give(api: FakeApiServer, cl
         "with --config"
     )
     reader = Reader(client)
-    installed = find_release(reader, Wanted("pull-secrets", "psw", OTHER))
+    installed = find_release(reader, ReleaseQuery("pull-secrets", "psw", OTHER))
     assert (installed.release.name, installed.webhook) == ("psw", None)
     assert registration_of(reader, installed) is None
 
@@ -189,7 +189,7 @@ def test_an_installation_without_webhook_and_configuration_is_named(api: FakeApi
     labels = {"labels": {INSTANCE: "psw", "app.kubernetes.io/name": "pull-secret-webhook"}}
     api.put("/api/v1/namespaces/pull-secrets/serviceaccounts/psw-sync", {"metadata": labels})
     with pytest.raises(ConfigurationAbsent, match=r"ConfigMap pull-secrets/psw of release psw does not exist"):
-        find_release(Reader(client), Wanted())
+        find_release(Reader(client), ReleaseQuery())
 
 
 def test_a_configuration_that_is_not_valid_is_told_with_its_place(api: FakeApiServer, client: Client) -> None:
@@ -201,7 +201,7 @@ WITHOUT_CERTIFICATE = "because Secret pull-secrets/psw-tls with the certificate 
 
 
 @pytest.mark.parametrize(
-    ("endpoints", "answers", "why"),
+    ("endpoints", "answers", "message"),
     [
         ([{"conditions": {"ready": True}}, {"conditions": {}}], True, "leads to 2 ready replicas"),
         ([{"conditions": {"ready": False}}, {}], True, "leads to 1 ready replica"),
@@ -210,18 +210,18 @@ WITHOUT_CERTIFICATE = "because Secret pull-secrets/psw-tls with the certificate 
     ],
 )
 def test_a_service_reaches_the_replicas_that_are_ready(
-    api: FakeApiServer, client: Client, endpoints: list[dict[str, Any]] | None, answers: bool, why: str
+    api: FakeApiServer, client: Client, endpoints: list[dict[str, Any]] | None, answers: bool, message: str
 ) -> None:
     put_release(api, "psw", "pull-secrets")
     labels = {"labels": {"kubernetes.io/service-name": "psw-webhook"}}
     path = "/apis/discovery.k8s.io/v1/namespaces/pull-secrets/endpointslices/psw-1"
     api.put(path, {"metadata": labels, "endpoints": endpoints})
     reader = Reader(client)
-    registration = registration_of(reader, find_release(reader, Wanted()))
+    registration = registration_of(reader, find_release(reader, ReleaseQuery()))
     assert registration is not None
-    assert (registration.reach.answers, registration.reach.why) == (
+    assert (registration.reach.answers, registration.reach.message) == (
         answers,
-        f"Service pull-secrets/psw-webhook {why}",
+        f"Service pull-secrets/psw-webhook {message}",
     )
 
 
@@ -233,16 +233,16 @@ def test_a_replica_with_two_addresses_is_one(api: FakeApiServer, client: Client)
         body: dict[str, Any] = {"metadata": labels, "addressType": family, "endpoints": [{}, {}]}
         api.put(f"{place}/psw-{family.lower()}", body)
     reader = Reader(client)
-    registration = registration_of(reader, find_release(reader, Wanted()))
+    registration = registration_of(reader, find_release(reader, ReleaseQuery()))
     assert registration is not None
-    assert registration.reach.why == "Service pull-secrets/psw-webhook leads to 2 ready replicas"
+    assert registration.reach.message == "Service pull-secrets/psw-webhook leads to 2 ready replicas"
 
 
 def test_replicas_that_may_not_be_seen_are_not_said_to_be_away(api: FakeApiServer, client: Client) -> None:
     put_release(api, "psw", "pull-secrets")
     api.inject(Answer(403), "list", plural="endpointslices", times=None)
     reader = Reader(client)
-    registration = registration_of(reader, find_release(reader, Wanted()))
+    registration = registration_of(reader, find_release(reader, ReleaseQuery()))
     assert registration is not None
     assert registration.reach.answers is None
     assert "you lack the right to list endpointslices in namespace pull-secrets" in reader.missing
@@ -256,5 +256,5 @@ def test_a_release_without_its_config_map_is_named_with_the_way_to_bring_it_back
     with pytest.raises(
         ConfigurationAbsent, match=r"ConfigMap pull-secrets/psw .* does not exist: .*helm get manifest psw"
     ):
-        find_release(Reader(client), Wanted())
-    assert find_release(Reader(client), Wanted(configuration=OTHER)).running is None
+        find_release(Reader(client), ReleaseQuery())
+    assert find_release(Reader(client), ReleaseQuery(configuration=OTHER)).running is None

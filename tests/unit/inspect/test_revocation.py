@@ -13,9 +13,9 @@ from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.inspect.test_release import DOCUMENT, put_release
 from tests.unit.inspect.test_usage import put_secret
 from webhook.errors import UsageError
-from webhook.inspect.credentials import file_content, present_content, previous_content, source_named
+from webhook.inspect.credentials import file_content, find_source, present_content, previous_content
 from webhook.inspect.reader import Reader
-from webhook.inspect.release import Installed, Wanted, find_release
+from webhook.inspect.release import InstalledRelease, ReleaseQuery, find_release
 from webhook.kube.client import Client
 from webhook.rules.credential import Credential
 from webhook.rules.dockerconfig import render
@@ -32,18 +32,18 @@ def document(password: str) -> str:
     return json.dumps({"auths": {"r.io": {"username": "robot", "password": password}}})
 
 
-def installed(api: FakeApiServer, client: Client) -> tuple[Reader, Installed]:
+def installed(api: FakeApiServer, client: Client) -> tuple[Reader, InstalledRelease]:
     put_release(api, "psw", "pull-secrets", document=TWO_SOURCES)
     put_secret(api, "pull-secrets", "harbor", document("new"))
     reader = Reader(client)
-    return reader, find_release(reader, Wanted())
+    return reader, find_release(reader, ReleaseQuery())
 
 
 @pytest.mark.parametrize(("name", "expected"), [("harbor", "harbor"), ("registry", "harbor"), ("quay", "quay")])
 def test_a_source_is_named_as_itself_or_as_a_pull_secret_that_has_no_other(
     api: FakeApiServer, client: Client, name: str, expected: str
 ) -> None:
-    assert source_named(installed(api, client)[1], name) == expected
+    assert find_source(installed(api, client)[1], name) == expected
 
 
 def test_the_credential_of_a_source_is_its_present_one(api: FakeApiServer, client: Client) -> None:
@@ -60,7 +60,7 @@ def test_the_credential_of_a_source_is_its_present_one(api: FakeApiServer, clien
 )
 def test_an_ambiguous_or_unknown_name_is_an_error(api: FakeApiServer, client: Client, name: str, message: str) -> None:
     with pytest.raises(UsageError) as refused:
-        source_named(installed(api, client)[1], name)
+        find_source(installed(api, client)[1], name)
     assert str(refused.value) == message
 
 

@@ -10,13 +10,13 @@ from tests.unit.fake_apiserver.faults import Answer
 from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.inspect.test_release import put_release
 from webhook.errors import UsageError
+from webhook.inspect.explain_input import explain_live
 from webhook.inspect.forecast import FEW
 from webhook.inspect.reader import Reader
-from webhook.inspect.release import Wanted, find_release
-from webhook.inspect.scene import explain_live
+from webhook.inspect.release import ReleaseQuery, find_release
 from webhook.inspect.selection import Selection, explain_selection
 from webhook.kube.client import Client
-from webhook.report.explain.selected import Selected
+from webhook.report.explain.selected import Explanations
 
 OPTED_IN = {"pullsecrets.webhook/inject": "enabled"}
 TEMPLATE = {"containers": [{"name": "app", "image": "registry.example.com/app:1"}]}
@@ -32,9 +32,9 @@ def put_namespace(api: FakeApiServer, name: str, *, selected: bool = True) -> No
     api.put(f"/apis/apps/v1{place}/deployments/web", {"spec": spec})
 
 
-def explained(client: Client, kind: str, namespace: str = "", selector: str = "") -> Selected:
+def explained(client: Client, kind: str, namespace: str = "", selector: str = "") -> Explanations:
     reader = Reader(client)
-    return explain_selection(reader, find_release(reader, Wanted()), Selection(kind, namespace, selector))
+    return explain_selection(reader, find_release(reader, ReleaseQuery()), Selection(kind, namespace, selector))
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_each_object_is_explained_as_if_it_were_named(
     assert found[-1].namespace == "team-1"  # the others need attention
     for each in found:
         reader, name = Reader(client), each.title.partition("/")[2]
-        alone = explain_live(reader, find_release(reader, Wanted()), kind, name, each.namespace)
+        alone = explain_live(reader, find_release(reader, ReleaseQuery()), kind, name, each.namespace)
         assert each == alone
 
 
@@ -149,7 +149,7 @@ def test_copies_that_must_not_be_listed_are_unknown_and_reported(api: FakeApiSer
         api.put(f"/api/v1/namespaces/team-{number}/serviceaccounts/default", reference)
     api.inject(Answer(403), "list", plural="secrets", times=None)
     reader = Reader(client)
-    found = explain_selection(reader, find_release(reader, Wanted()), Selection("ServiceAccount"))
+    found = explain_selection(reader, find_release(reader, ReleaseQuery()), Selection("ServiceAccount"))
     assert {step.reason for each in found.explanations for step in each.steps if step.gate == "copy"} == {
         "copy-not-seen"
     }

@@ -12,7 +12,7 @@ from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.inspect.test_release import put_release
 from tests.unit.inspect.test_selection import OPTED_IN
 from webhook.inspect.reader import Reader
-from webhook.inspect.release import Wanted, find_release
+from webhook.inspect.release import ReleaseQuery, find_release
 from webhook.inspect.usage import FEW, read_pod_groups
 from webhook.kube.client import Client
 from webhook.kube.listing import PAGE_LIMIT
@@ -38,7 +38,7 @@ def owned(kind: str = "", name: str = "", **labels: str) -> dict[str, Any]:
 
 def read(client: Client, namespace: str = "", selector: str = "") -> tuple[list[PodGroup], Reader]:
     reader = Reader(client)
-    return read_pod_groups(reader, find_release(reader, Wanted()), namespace, selector), reader
+    return read_pod_groups(reader, find_release(reader, ReleaseQuery()), namespace, selector), reader
 
 
 @pytest.mark.usefixtures("release")

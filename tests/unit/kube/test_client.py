@@ -351,15 +351,15 @@ def test_a_kubeconfig_that_cannot_be_used_is_said_in_one_sentence(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "message"),
     [
         ("users:\n- {token: x\nclusters: []\n", "it is not valid YAML: .* [(]line 3, column 9, .* begins in line 2[)]"),
         ("- a\n", "a part of it is not of the kind that a kubeconfig has there"),
         ("users: []\nclusters: []\ncontexts: []\n", "Expected key current-context"),
     ],
 )
-def test_what_is_wrong_with_a_kubeconfig_is_named_with_the_way_out(tmp_path: Path, text: str, why: str) -> None:
-    with pytest.raises(UsageError, match=f"{why}.*; .*give (a readable file|another one) with --kubeconfig"):
+def test_what_is_wrong_with_a_kubeconfig_is_named_with_the_way_out(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=f"{message}.*; .*give (a readable file|another one) with --kubeconfig"):
         connect(bad_kubeconfig(tmp_path, text))
 
 

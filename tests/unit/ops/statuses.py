@@ -8,7 +8,6 @@ import msgspec
 
 from webhook.ops.sync_status import (
     ContendedStatus,
-    CopyStatus,
     ExpiryStatus,
     FailingStatus,
     HealingStatus,
@@ -17,6 +16,7 @@ from webhook.ops.sync_status import (
     QueueStatus,
     RolloutStatus,
     SourceStatus,
+    StaleCopy,
     StoppedOwner,
     SyncStatus,
     TokensStatus,
@@ -37,7 +37,7 @@ PULL = PullSecretStatus(
     sources=("harbor",),
     selected_namespaces=15,
     copies=NUMBERS,
-    not_current=(CopyStatus("a", CopyState.FAILING, "denied"),),
+    not_current=(StaleCopy("a", CopyState.FAILING, "denied"),),
     content_since="2025-12-31T22:00:00+00:00",
     rotation_seconds=4.2,
     rollout=RolloutStatus(

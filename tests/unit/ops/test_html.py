@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.strangenames import HOSTILE, obeyed
 from tests.unit.cli.test_imports import imported_by
-from webhook.ops.html import Verdict, render, stack
+from webhook.ops.html import Banner, render, stack
 from webhook.rules.text import escaped
 
 TAGS = ["html", "head", "meta", "meta", "title", "link", "style", "body", "header", "h1", "svg", "rect", "g", "circle"]
@@ -46,8 +46,8 @@ class Tags(HTMLParser):
 
 @given(st.text() | st.sampled_from([*HOSTILE, '"><script>', "' onload='x", "{{ 7 * 7 }}", "{% include 'x' %}", "&lt;"]))
 def test_a_value_is_text_in_content_and_in_attributes(text: str) -> None:
-    row = dict.fromkeys(("namespace", "workload", "exposure", "image", "why"), text)
-    verdict, segments = Verdict(text, text, f"{text}."), stack({text: 1}, {text: text})
+    row = dict.fromkeys(("namespace", "workload", "exposure", "image", "message"), text)
+    verdict, segments = Banner(text, text, f"{text}."), stack({text: 1}, {text: text})
     page = render("coverage", verdict=verdict, segments=segments, columns=[text], rows=[row], kinds={text: text})
     found = Tags(page)
     assert obeyed(page) == set()
@@ -59,7 +59,7 @@ def test_a_value_is_text_in_content_and_in_attributes(text: str) -> None:
 
 def test_a_value_that_is_missing_is_an_error_and_not_an_empty_place() -> None:
     with pytest.raises(jinja2.UndefinedError, match="'rows' is undefined"):
-        render("coverage", verdict=Verdict("good", ""), segments=(), columns=[], kinds={})
+        render("coverage", verdict=Banner("good", ""), segments=(), columns=[], kinds={})
 
 
 def test_a_process_that_shows_no_page_does_not_load_the_templates() -> None:

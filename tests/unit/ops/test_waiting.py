@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from webhook.ops.health import Check
+from webhook.ops.health import HealthCheck
 from webhook.ops.waiting import LOG_AFTER_SECONDS, MAX_NAMED, REMIND_SECONDS, Waiting
 
 SECRET = "Secret release/harbor"  # noqa: S105 - its name
@@ -19,7 +19,7 @@ class Situation:
         self.now = 1000.0
         self.lines = lines
         self.sources: list[str] = []
-        self.check = Check("sources")
+        self.check = HealthCheck("sources")
         self._waiting = Waiting(lambda: self.now)
         self._waiting.follow("sources", lambda: self.sources, self.check)
         self._waiting.follow("rights", list)

@@ -29,7 +29,7 @@ def test_a_credential_that_is_good_is_accepted_and_an_old_one_refused(
     assert ours.log_in(f"{registry.key}/our-org", GOOD).login is Login.ACCEPTED
     refused = ours.log_in(registry.key, BAD)
     assert refused.login is Login.REFUSED
-    assert refused.why.startswith(f"{registry.key} refuses it (401")
+    assert refused.message.startswith(f"{registry.key} refuses it (401")
 
 
 def test_the_registry_is_given_a_token_and_the_token_service_the_credential(
@@ -44,7 +44,7 @@ def test_the_registry_is_given_a_token_and_the_token_service_the_credential(
 
 
 @pytest.mark.parametrize(
-    ("changes", "why"),
+    ("changes", "message"),
     [
         ({"scheme": "none"}, "does not require a credential"),
         ({"scheme": "negotiate"}, "offers neither Basic nor Bearer authentication"),
@@ -61,20 +61,20 @@ def test_the_registry_is_given_a_token_and_the_token_service_the_credential(
     ],
 )
 def test_what_is_no_registry_or_a_broken_one_is_unknown(
-    registry: Registry, ours: Registries, changes: dict[str, object], why: str
+    registry: Registry, ours: Registries, changes: dict[str, object], message: str
 ) -> None:
     for name, value in changes.items():
         setattr(registry.behaviour, name, value)
     found = ours.log_in(registry.key, GOOD)
     assert found.login is Login.UNKNOWN
-    assert why in found.why
-    assert PASSWORD not in found.why
+    assert message in found.message
+    assert PASSWORD not in found.message
 
 
 def test_a_peer_that_sends_a_byte_now_and_then_is_given_up(registry: Registry, trusted: tuple[Path, Path]) -> None:
     registry.behaviour.drip = True
     found = Registries(trusted[0], seconds=0.5).log_in(registry.key, GOOD)
-    assert (found.login, found.why) == (Login.UNKNOWN, f"{registry.key} took too long")
+    assert (found.login, found.message) == (Login.UNKNOWN, f"{registry.key} took too long")
 
 
 HEAD = b"HTTP/1.1 401 Unauthorized\r\n"
@@ -150,7 +150,7 @@ def test_whatever_a_registry_sends_the_exchange_ends_and_leaves_neither_thread_n
     finally:
         hostile.close()
     assert found.login is Login.UNKNOWN
-    assert found.why.isprintable()
+    assert found.message.isprintable()
     assert caplog.records == []
     assert capfd.readouterr() == ("", "")
 
@@ -185,7 +185,7 @@ def test_a_realm_that_is_no_plain_https_url_is_told_of_and_gets_no_credential(
     registry.behaviour.realm = realm.replace("\\", "\\\\")
     found = ours.log_in(registry.key, GOOD)
     assert found.login is Login.UNKNOWN
-    assert found.why == f"{registry.key} names a token service that is not at an https URL"
+    assert found.message == f"{registry.key} names a token service that is not at an https URL"
     assert [authorization for _, _, authorization in registry.behaviour.seen] == [""]
 
 
@@ -199,7 +199,7 @@ def test_a_realm_is_read_or_is_none(realm: str) -> None:
 def test_an_authority_that_is_not_trusted_gets_no_credential(registry: Registry) -> None:
     found = Registries(seconds=30.0).log_in(registry.key, GOOD)
     assert found.login is Login.UNKNOWN
-    assert "cannot be verified" in found.why
+    assert "cannot be verified" in found.message
     assert registry.behaviour.seen == []
 
 
@@ -211,7 +211,7 @@ def test_the_authorities_of_the_environment_are_trusted(
 
 
 def test_a_name_that_stands_for_many_registries_is_unknown(ours: Registries) -> None:
-    assert "stands for many registries" in ours.log_in("*.example.com", GOOD).why
+    assert "stands for many registries" in ours.log_in("*.example.com", GOOD).message
 
 
 class _Proxy(socketserver.ThreadingTCPServer):

@@ -13,7 +13,7 @@ from webhook.registries.login import Login, LoginResult, Registries
 from webhook.rules.configuration import ProofSettings, PullSecret, RolloutSettings
 from webhook.rules.credential import Credential
 from webhook.rules.dockerconfig import render
-from webhook.rules.rollout import Outcome
+from webhook.rules.rollout import ProofOutcome
 from webhook.rules.state_document import LastGood
 from webhook.sync.rollout_tests import RegistryProof
 
@@ -37,7 +37,7 @@ def test_a_content_that_logs_in_and_pulls_is_proved(
     registry: Registry, ours: Registries, images: tuple[str, ...]
 ) -> None:
     before, after = content({registry.key: OLD}), content({registry.key: GOOD})
-    assert RegistryProof(ours)(entry(ProofSettings(pull=images)), before, after).outcome is Outcome.PROVED
+    assert RegistryProof(ours)(entry(ProofSettings(pull=images)), before, after).outcome is ProofOutcome.PROVED
 
 
 def test_one_image_that_is_denied_refuses_the_content(
@@ -45,7 +45,7 @@ def test_one_image_that_is_denied_refuses_the_content(
 ) -> None:
     registry.behaviour.denied = frozenset({"team/base"})
     proof = RegistryProof(ours)(entry(ProofSettings(pull=images)), None, content({registry.key: GOOD}))
-    assert proof.outcome is Outcome.REFUSED
+    assert proof.outcome is ProofOutcome.REFUSED
     assert images[1] in proof.detail
     assert images[0] not in proof.detail
     assert GOOD.password not in proof.detail
@@ -63,7 +63,7 @@ def test_only_what_has_changed_is_asked(
 def test_an_image_that_the_registry_lacks_is_unknown(registry: Registry, ours: Registries) -> None:
     settings = ProofSettings(login=False, pull=(f"{registry.key}/team/gone:1",))
     proof = RegistryProof(ours)(entry(settings), content({registry.key: BAD}), content({registry.key: GOOD}))
-    assert proof.outcome is Outcome.UNKNOWN
+    assert proof.outcome is ProofOutcome.UNKNOWN
 
 
 class Hiding:
@@ -81,9 +81,11 @@ class Hiding:
         return LoginResult(Login.ACCEPTED, f"{key} accepts {credential.username}")
 
 
-@pytest.mark.parametrize(("seen_by", "expected"), [(OLD.password, Outcome.REFUSED), ("nobody", Outcome.UNKNOWN)])
+@pytest.mark.parametrize(
+    ("seen_by", "expected"), [(OLD.password, ProofOutcome.REFUSED), ("nobody", ProofOutcome.UNKNOWN)]
+)
 def test_an_image_that_only_the_previous_credential_finds_is_hidden_from_the_new_one(
-    seen_by: str, expected: Outcome
+    seen_by: str, expected: ProofOutcome
 ) -> None:
     settings = ProofSettings(pull=("registry.example.com/team/app:1",))
     before, after = (content({"registry.example.com": each}) for each in (OLD, GOOD))
@@ -95,16 +97,16 @@ OF_PODS = ProofSettings(login=False, images_from_pods=True)
 
 @pytest.mark.parametrize(
     ("seen_by", "expected"),
-    [(OLD.password, Outcome.REFUSED), (GOOD.password, Outcome.PROVED), ("nobody", Outcome.PROVED)],
+    [(OLD.password, ProofOutcome.REFUSED), (GOOD.password, ProofOutcome.PROVED), ("nobody", ProofOutcome.PROVED)],
 )
 def test_an_image_of_a_pod_speaks_against_a_content_only_if_the_previous_one_can_pull_it(
-    seen_by: str, expected: Outcome
+    seen_by: str, expected: ProofOutcome
 ) -> None:
     before, after = (content({"registry.example.com": each}) for each in (OLD, GOOD))
     proof = RegistryProof(Hiding(seen_by), lambda *_: ["registry.example.com/team/app:1"])
     result = proof(entry(OF_PODS), before, after)
     assert result.outcome is expected
-    assert ("registry.example.com/team/app:1" in result.detail) is (expected is Outcome.REFUSED)
+    assert ("registry.example.com/team/app:1" in result.detail) is (expected is ProofOutcome.REFUSED)
 
 
 def test_without_the_right_to_read_pods_their_images_are_unknown() -> None:
@@ -113,7 +115,7 @@ def test_without_the_right_to_read_pods_their_images_are_unknown() -> None:
 
     before, after = (content({"registry.example.com": each}) for each in (OLD, GOOD))
     result = RegistryProof(Hiding(GOOD.password), forbidden)(entry(OF_PODS), before, after)
-    assert result.outcome is Outcome.UNKNOWN
+    assert result.outcome is ProofOutcome.UNKNOWN
     assert "pods is forbidden" in result.detail
 
 
@@ -130,6 +132,6 @@ def test_images_of_pods_fill_up_the_named_ones() -> None:
     found = ["registry.example.com/named/1:2", *(f"registry.example.com/pod/{number}:1" for number in range(9))]
     settings = ProofSettings(login=False, pull=named, images_from_pods=True)
     assert RegistryProof(Counting(GOOD.password), lambda *_: found)(entry(settings), before, after).outcome is (
-        Outcome.PROVED
+        ProofOutcome.PROVED
     )
     assert sorted(asked) == sorted([*named, *found[1:3]])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.registries.registry import ACCEPTED, BAD, GOOD, PASSWORD, TOKEN, USER, Registry
-from webhook.registries.login import Access, Login, Registries
+from webhook.registries.login import AnonymousAccess, Login, Registries
 from webhook.rules.registry_key import covering_keys
 
 SCHEMES = pytest.mark.parametrize("scheme", ["bearer", "basic"])
@@ -32,7 +32,7 @@ def test_an_image_is_pulled_with_the_right_credential_and_refused_with_a_wrong_o
     assert ours.pull(image, {registry.key: GOOD}).login is Login.ACCEPTED
     refused = ours.pull(image, {registry.key: BAD})
     assert refused.login is Login.REFUSED
-    assert refused.why.startswith(f"{image}: the credential for {registry.key} is refused: ")
+    assert refused.message.startswith(f"{image}: the credential for {registry.key} is refused: ")
 
 
 @SCHEMES
@@ -84,8 +84,8 @@ def test_a_registry_that_cannot_answer_now_is_unknown(
     registry.behaviour.status = status
     found = ours.pull(f"{registry.key}/team/app:1", {registry.key: GOOD})
     assert (found.login, found.is_missing) == (Login.UNKNOWN, False)
-    assert str(status) in found.why
-    assert PASSWORD not in found.why
+    assert str(status) in found.message
+    assert PASSWORD not in found.message
 
 
 def test_a_registry_that_is_down_is_unknown(registry: Registry, ours: Registries) -> None:
@@ -106,7 +106,7 @@ def test_a_redirect_to_another_host_is_followed_without_the_credential(
     assert ours.pull(image, content).login is Login.ACCEPTED
     other.behaviour.scheme = scheme
     found = ours.pull(image, content)
-    assert (found.login, "requires another credential" in found.why) == (Login.UNKNOWN, True)
+    assert (found.login, "requires another credential" in found.message) == (Login.UNKNOWN, True)
     assert {authorization for _, _, authorization in other.behaviour.seen} == {""}
 
 
@@ -118,19 +118,19 @@ def test_a_redirect_to_a_place_that_is_not_an_https_url_is_not_followed(
 ) -> None:
     registry.behaviour.moved = moved
     found = ours.pull(f"{registry.key}/team/app:1", {registry.key: GOOD})
-    assert (found.login, "not an https URL" in found.why) == (Login.UNKNOWN, True)
+    assert (found.login, "not an https URL" in found.message) == (Login.UNKNOWN, True)
 
 
 def test_redirects_without_end_are_given_up(registry: Registry, ours: Registries) -> None:
     registry.behaviour.moved = f"https://{registry.key}"
     found = ours.pull(f"{registry.key}/team/app:1", {registry.key: GOOD})
-    assert (found.login, "answers 307" in found.why) == (Login.UNKNOWN, True)
+    assert (found.login, "answers 307" in found.message) == (Login.UNKNOWN, True)
 
 
 def test_messages_do_not_contain_the_credential_or_a_token(registry: Registry, ours: Registries) -> None:
     registry.behaviour.denied = frozenset({"team/app"})
-    why = ours.pull(f"{registry.key}/team/app:1", {registry.key: GOOD}).why
-    assert not [secret for secret in (PASSWORD, USER, TOKEN) if secret in why]
+    message = ours.pull(f"{registry.key}/team/app:1", {registry.key: GOOD}).message
+    assert not [secret for secret in (PASSWORD, USER, TOKEN) if secret in message]
 
 
 def test_the_most_specific_key_comes_first_and_docker_hub_only_alone() -> None:
@@ -148,10 +148,10 @@ def test_a_pull_without_a_credential_is_open_public_or_requires_a_login(registry
         registry.behaviour.scheme = scheme
         found[scheme] = ours.pull_without(image).access
     registry.behaviour.users = {ACCEPTED: frozenset(), "": frozenset()}
-    assert found == {"none": Access.OPEN, "basic": Access.LOGIN, "bearer": Access.LOGIN}
-    assert ours.pull_without(image).access is Access.PUBLIC
+    assert found == {"none": AnonymousAccess.OPEN, "basic": AnonymousAccess.LOGIN, "bearer": AnonymousAccess.LOGIN}
+    assert ours.pull_without(image).access is AnonymousAccess.PUBLIC
     assert ours.pull_with(image, registry.key, BAD).login is Login.REFUSED
     registry.behaviour.status = 503
-    assert ours.pull_without(image).access is Access.UNKNOWN
+    assert ours.pull_without(image).access is AnonymousAccess.UNKNOWN
     registry.close()
-    assert ours.pull_without(image).access is Access.UNKNOWN
+    assert ours.pull_without(image).access is AnonymousAccess.UNKNOWN

@@ -13,7 +13,7 @@ OURS = {"registry": frozenset({"registry.example.com"})}
 
 def judged(image: str, references: tuple[str, ...], credentials: dict[str, frozenset[str] | None]) -> tuple[str, str]:
     (found,) = exposures(Workload("team-a", "Deployment/web", (image,), references), credentials, OURS)
-    return found.exposure, found.why
+    return found.exposure, found.message
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_an_expectation_is_compared_with_the_worst_image(images: tuple[str, ...]
     wanted = [Expectation("team-a", "Deployment/api", coverage=expected)]
     (comparison,) = compare(wanted, Preview(()), workloads(api=images, other=("nginx",))).comparisons
     assert (comparison.field, comparison.expected, comparison.found) == ("coverage", expected, found)
-    assert comparison.why
+    assert comparison.message
 
 
 @pytest.mark.parametrize(

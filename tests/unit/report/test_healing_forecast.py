@@ -40,8 +40,8 @@ def test_a_row_has_the_next_step_of_healing(
 ) -> None:
     (row,) = forecast(pulled, **given)
     assert (row.effect, row.reason) == expected
-    assert words in row.why
-    assert (f"it cannot pull {IMAGE}" in row.why) is (row.why != "it lacks it")
+    assert words in row.message
+    assert (f"it cannot pull {IMAGE}" in row.message) is (row.message != "it lacks it")
 
 
 def test_a_limit_of_one_is_no_plural() -> None:

@@ -28,9 +28,9 @@ from webhook.rules.credential import SourceReason
 from webhook.rules.expiry import ExpiryReason
 from webhook.rules.healing import HealingReason
 from webhook.rules.rollout import HoldReason, Rollout, Stage
-from webhook.serve.handler import Answer
+from webhook.serve.handler import ReviewReply
 from webhook.serve.process import DecisionLog
-from webhook.sync.credential_watch import Expiring
+from webhook.sync.credential_watch import ExpiryGroup
 from webhook.sync.events import EventReporter
 from webhook.sync.source import Source
 
@@ -60,7 +60,7 @@ def test_explain_knows_each(reason: str, capsys: pytest.CaptureFixture[str]) -> 
 def test_each_decision_is_in_the_log_and_the_metrics_of_the_webhook(
     reason: Reason, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answer = Answer(b"", "pods", "CREATE", reason, namespace="team-a", name="web")
+    answer = ReviewReply(b"", "pods", "CREATE", reason, namespace="team-a", name="web")
     configure(LogFormat.JSON, LogLevel.DEBUG)
     DecisionLog().answered(answer)
     metrics = AdmissionMetrics(PortCounters())
@@ -83,7 +83,7 @@ def test_what_is_wrong_with_sources_and_copies_is_in_the_log_of_the_loop(
         else:
             reporter.source_changed(Source("harbor", problem=problem))
     for expiry in set(ExpiryReason) - {ExpiryReason.UNREADABLE}:
-        reporter.credentials_expire("harbor", ["registry.example.com"], Expiring(expiry, "expires soon"))
+        reporter.credentials_expire("harbor", ["registry.example.com"], ExpiryGroup(expiry, "expires soon"))
     reporter.expiry_unreadable("harbor", "it is not a time")
     for held in HoldReason:
         rollout = Rollout("id", Stage.HELD, datetime.now(UTC), "old", "new", reason=held)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from webhook.report.pod_groups import PodGroup, owners_of
-from webhook.report.revocation import PullAnswer, Question, Revocation, Revoked, predict, questions
+from webhook.report.revocation import PullAnswer, Question, Revocation, RevokedCredential, predict, questions
 from webhook.rules.configuration import Configuration, PullSecret
 from webhook.rules.credential import Credential
 from webhook.rules.dockerconfig import Credentials
@@ -14,7 +14,7 @@ from webhook.rules.keyring import ReferencedSecret, SecretState
 OLD, OTHER = Credential("robot", "old"), Credential("robot", "new")
 CONFIGURATION = Configuration((PullSecret("ours", ("harbor",)),))
 OWNERS = owners_of(CONFIGURATION, {"harbor": Credentials({"r.io": OLD})})
-REVOKED = Revoked("harbor", {"r.io": OLD})
+REVOKED = RevokedCredential("harbor", {"r.io": OLD})
 COPY = ReferencedSecret("ours", credentials=Credentials({"r.io": OLD}), copy_of="ours")
 ROTATED = ReferencedSecret("ours", credentials=Credentials({"r.io": OTHER}), copy_of="ours")
 SAME = ReferencedSecret("same", credentials=Credentials({"r.io/team": OLD}))
@@ -68,7 +68,7 @@ def predicted(
 )
 def test_without_the_registries_a_pull_fails_or_is_unknown(secrets: list[ReferencedSecret], expected: str) -> None:
     found = predicted(*secrets).images
-    assert [f"{each.result} {each.why}" for each in found] == ([expected] if expected else [])
+    assert [f"{each.result} {each.message}" for each in found] == ([expected] if expected else [])
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_each_image_is_judged_by_all_secrets_of_its_pods(
 ) -> None:
     found = usage_of(name, [group(*secrets, images=(image,))], OWNERS, CONFIGURATION).images
     assert [use.pods for use in found] == ([2] if expected else [])
-    assert not expected or f"{found[0].result} {found[0].why}".startswith(expected)
+    assert not expected or f"{found[0].result} {found[0].message}".startswith(expected)
 
 
 def test_pods_of_one_workload_with_the_same_result_are_one_line_and_the_sentence_counts_workloads() -> None:
@@ -82,8 +82,8 @@ def test_a_source_that_may_have_given_a_credential_is_never_called_unused(readab
     owners = owners_of(CONFIGURATION, READABLE[readable])
     for name in ("harbor", "hub"):
         found = usage_of(name, [group(OURS)], owners, CONFIGURATION)
-        why = "it is not known which source of ours the credential for r.io is from"
-        assert [(use.result, use.why, use.pods) for use in found.images] == [("unknown", why, 2)]
+        message = "it is not known which source of ours the credential for r.io is from"
+        assert [(use.result, use.message, use.pods) for use in found.images] == [("unknown", message, 2)]
         assert found.summary() == f"0 workloads are known to use {name}; 1 image unknown"
     totals = credential_totals([group(OURS)], owners, CONFIGURATION)
     assert [line.cells for line in totals.lines()] == [

@@ -15,8 +15,8 @@ from webhook.rules.expiry import (
     LONGEST_TOKEN,
     Expiries,
     Expiry,
+    ExpiryOrigin,
     ExpiryReason,
-    Origin,
     WrongTime,
     parse_time,
     read_expiries,
@@ -95,13 +95,13 @@ def test_the_annotation_is_for_each_credential_of_the_source() -> None:
     credentials = {name: Credential("user", OPAQUE) for name in ("a.example.com", "b.example.com")}
     annotations = {EXPIRES_ANNOTATION: "2026-11-28T11:00:00Z", ISSUED_ANNOTATION: "2026-11-28T10:00:00Z"}
     read = read_expiries(credentials, annotations)
-    assert dict(read.by_registry) == dict.fromkeys(credentials, Expiry(LATER, Origin.ANNOTATION, NOW))
+    assert dict(read.by_registry) == dict.fromkeys(credentials, Expiry(LATER, ExpiryOrigin.ANNOTATION, NOW))
     assert not read.problems
 
 
 def test_the_annotations_of_msi_acrpull_are_read() -> None:
     found = read(annotations={AZURE_EXPIRES: "2026-11-28T11:00:00Z", AZURE_REFRESHED: "2026-11-28T10:00:00Z"})
-    assert found.earliest == Expiry(LATER, Origin.MSI_ACRPULL, NOW)
+    assert found.earliest == Expiry(LATER, ExpiryOrigin.MSI_ACRPULL, NOW)
 
 
 def test_the_annotations_of_external_secrets_name_no_time() -> None:
@@ -115,12 +115,12 @@ TOKEN = jwt({"exp": seconds(LATER), "iat": seconds(NOW), "sub": "robot"})
 @pytest.mark.parametrize(
     ("credential", "origin"),
     [
-        (Credential("user", TOKEN), Origin.PASSWORD),
-        (Credential("user", OPAQUE, identity_token=TOKEN), Origin.IDENTITY_TOKEN),
-        (Credential("user", OPAQUE, registry_token=TOKEN), Origin.REGISTRY_TOKEN),
+        (Credential("user", TOKEN), ExpiryOrigin.PASSWORD),
+        (Credential("user", OPAQUE, identity_token=TOKEN), ExpiryOrigin.IDENTITY_TOKEN),
+        (Credential("user", OPAQUE, registry_token=TOKEN), ExpiryOrigin.REGISTRY_TOKEN),
     ],
 )
-def test_the_claims_of_a_token_are_read(credential: Credential, origin: Origin) -> None:
+def test_the_claims_of_a_token_are_read(credential: Credential, origin: ExpiryOrigin) -> None:
     assert read_expiries({REGISTRY: credential}, {}).earliest == Expiry(LATER, origin, NOW)
 
 
@@ -132,7 +132,7 @@ def test_a_fraction_of_a_second_is_cut_off() -> None:
 
 def test_a_password_of_amazon_ecr_lives_for_twelve_hours() -> None:
     found = read(ecr(seconds(LATER))).earliest
-    assert found == Expiry(LATER, Origin.PASSWORD, LATER - timedelta(hours=12))
+    assert found == Expiry(LATER, ExpiryOrigin.PASSWORD, LATER - timedelta(hours=12))
 
 
 @pytest.mark.parametrize(
@@ -193,31 +193,33 @@ def test_an_end_before_the_issue_is_a_problem() -> None:
 @pytest.mark.parametrize("issued", ["yesterday", 0, True])
 def test_an_unreadable_time_of_issue_of_a_token_leaves_its_expiry(issued: object) -> None:
     found = read(jwt({"exp": seconds(LATER), "iat": issued}))
-    assert found == Expiries({REGISTRY: Expiry(LATER, Origin.PASSWORD)})
+    assert found == Expiries({REGISTRY: Expiry(LATER, ExpiryOrigin.PASSWORD)})
 
 
 def test_an_unreadable_annotation_with_the_time_of_issue_is_reported_and_leaves_the_expiry() -> None:
     found = read(annotations={EXPIRES_ANNOTATION: "2026-11-28T11:00:00Z", ISSUED_ANNOTATION: "today"})
-    assert found.earliest == Expiry(LATER, Origin.ANNOTATION)
+    assert found.earliest == Expiry(LATER, ExpiryOrigin.ANNOTATION)
     assert found.remark.startswith(f"the annotation {ISSUED_ANNOTATION} is not a time")
 
 
 def test_after_a_wrong_annotation_the_next_place_counts() -> None:
     annotations = {EXPIRES_ANNOTATION: "soon", AZURE_EXPIRES: "2026-11-28T11:00:00Z"}
     found = read(annotations=annotations)
-    assert found.earliest == Expiry(LATER, Origin.MSI_ACRPULL)
+    assert found.earliest == Expiry(LATER, ExpiryOrigin.MSI_ACRPULL)
     assert EXPIRES_ANNOTATION in found.remark
     found = read(jwt({"exp": seconds(LATER)}), {EXPIRES_ANNOTATION: "soon"})
-    assert found.earliest == Expiry(LATER, Origin.PASSWORD)
+    assert found.earliest == Expiry(LATER, ExpiryOrigin.PASSWORD)
 
 
 def test_our_annotation_counts_before_that_of_another_controller() -> None:
     annotations = {AZURE_EXPIRES: "2026-11-28T10:30:00Z", EXPIRES_ANNOTATION: "2026-11-28T11:00:00Z"}
-    assert read(annotations=annotations).earliest == Expiry(LATER, Origin.ANNOTATION)
+    assert read(annotations=annotations).earliest == Expiry(LATER, ExpiryOrigin.ANNOTATION)
 
 
-@pytest.mark.parametrize(("annotated", "origin"), [("10:30", Origin.ANNOTATION), ("12:00", Origin.PASSWORD)])
-def test_of_an_annotation_and_a_token_the_earlier_one_counts(annotated: str, origin: Origin) -> None:
+@pytest.mark.parametrize(
+    ("annotated", "origin"), [("10:30", ExpiryOrigin.ANNOTATION), ("12:00", ExpiryOrigin.PASSWORD)]
+)
+def test_of_an_annotation_and_a_token_the_earlier_one_counts(annotated: str, origin: ExpiryOrigin) -> None:
     found = read(jwt({"exp": seconds(LATER)}), {EXPIRES_ANNOTATION: f"2026-11-28T{annotated}:00Z"}).earliest
     assert found is not None
     assert found.origin is origin
@@ -228,11 +230,11 @@ def test_the_earliest_of_a_source_and_problems_of_many_entries() -> None:
     credentials["early"] = Credential("user", jwt({"exp": seconds(NOW)}))
     credentials["late"] = Credential("user", jwt({"exp": seconds(LATER)}))
     found = read_expiries(credentials, {})
-    assert found.earliest == Expiry(NOW, Origin.PASSWORD)
+    assert found.earliest == Expiry(NOW, ExpiryOrigin.PASSWORD)
     assert found.remark.endswith("; and 2 more")
 
 
-FIXED = Expiry(NOW, Origin.ANNOTATION)
+FIXED = Expiry(NOW, ExpiryOrigin.ANNOTATION)
 
 
 @pytest.mark.parametrize(
@@ -252,11 +254,11 @@ def test_warnings_begin_fourteen_and_three_days_before_the_end(before: timedelta
 
 
 def test_a_short_lifetime_is_warned_about_in_its_last_quarter_and_eighth() -> None:
-    short = Expiry(NOW, Origin.ANNOTATION, NOW - timedelta(hours=12))
+    short = Expiry(NOW, ExpiryOrigin.ANNOTATION, NOW - timedelta(hours=12))
     assert short.reason(NOW - timedelta(hours=3, seconds=1)) is None
     assert short.reason(NOW - timedelta(hours=3)) is ExpiryReason.SOON
     assert short.reason(NOW - timedelta(minutes=90)) is ExpiryReason.VERY_SOON
-    yearly = Expiry(NOW, Origin.ANNOTATION, NOW - timedelta(days=365))
+    yearly = Expiry(NOW, ExpiryOrigin.ANNOTATION, NOW - timedelta(days=365))
     assert yearly.warned_at == FIXED.warned_at
 
 

@@ -7,9 +7,9 @@ from webhook.rules.ownership import (
     NAMESPACE_UID_LABEL,
     RELEASE_LABEL,
     RELEASE_NAMESPACE_LABEL,
+    FieldManager,
     Mark,
     Ownership,
-    Writer,
     copy_labels,
     labels_for,
     mark_of,
@@ -18,12 +18,12 @@ from webhook.rules.ownership import (
 
 UID = "5d1f"
 LABELS = copy_labels("psw", "pull-secrets", UID)
-SYNC = Writer("pull-secret-webhook", "Apply")
-CREATOR = Writer("pull-secret-webhook-7f0c", "Apply")
-PERSON = Writer("kubectl-client-side-apply", "Update")
+SYNC = FieldManager("pull-secret-webhook", "Apply")
+CREATOR = FieldManager("pull-secret-webhook-7f0c", "Apply")
+PERSON = FieldManager("kubectl-client-side-apply", "Update")
 
 
-def whose(labels: dict[str, str], *writers: Writer, namespace_uid: str = UID) -> Ownership:
+def whose(labels: dict[str, str], *writers: FieldManager, namespace_uid: str = UID) -> Ownership:
     return ownership_of(mark_of(labels, writers, "psw", "pull-secrets"), namespace_uid)
 
 
@@ -32,7 +32,7 @@ def without(label: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("writer", [SYNC, CREATOR])
-def test_what_we_wrote_for_a_namespace_is_ours_whoever_wrote_too(writer: Writer) -> None:
+def test_what_we_wrote_for_a_namespace_is_ours_whoever_wrote_too(writer: FieldManager) -> None:
     assert whose(LABELS, writer) is Ownership.OURS
     assert whose(LABELS | {"team": "a"}, PERSON, writer) is Ownership.OURS
 
@@ -59,17 +59,17 @@ def test_a_copy_of_release_0_1_is_ours_and_a_persons_copy_of_one_is_foreign() ->
 
 def test_what_a_backup_brings_back_is_restored() -> None:
     assert whose(LABELS, SYNC, namespace_uid="recreated") is Ownership.RESTORED
-    assert whose(LABELS, Writer("velero-server", "Update")) is Ownership.RESTORED
+    assert whose(LABELS, FieldManager("velero-server", "Update")) is Ownership.RESTORED
 
 
 @pytest.mark.parametrize(
     "writer",
     [
-        Writer("pull-secret-webhook", "Update"),
-        Writer("pull-secret-webhooks", "Apply"),
-        Writer("", "Apply"),
-        Writer("not-pull-secret-webhook", "Apply"),
+        FieldManager("pull-secret-webhook", "Update"),
+        FieldManager("pull-secret-webhooks", "Apply"),
+        FieldManager("", "Apply"),
+        FieldManager("not-pull-secret-webhook", "Apply"),
     ],
 )
-def test_no_other_field_manager_passes_for_ours(writer: Writer) -> None:
+def test_no_other_field_manager_passes_for_ours(writer: FieldManager) -> None:
     assert mark_of(LABELS, [writer], "psw", "pull-secrets") == Mark(UID, written=False)

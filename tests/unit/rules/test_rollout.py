@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from webhook.rules import rollout as rules
 from webhook.rules.configuration import ProofSettings, RolloutSettings, WhenUnknown
-from webhook.rules.rollout import HoldReason, Outcome, Progress, Rollout, Stage, Verb
+from webhook.rules.rollout import HoldReason, Progress, ProofOutcome, Rollout, Stage, Verb
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 STEPWISE = RolloutSettings(prove=ProofSettings(), canary=("staging-*",), soak=60.0, overlap=600.0)
@@ -26,7 +26,7 @@ def proposed() -> Rollout:
 
 
 def proved() -> Rollout:
-    return rules.prove(proposed(), Outcome.PROVED, "", NOW)
+    return rules.prove(proposed(), ProofOutcome.PROVED, "", NOW)
 
 
 def canary() -> Rollout:
@@ -34,7 +34,7 @@ def canary() -> Rollout:
 
 
 def rolling() -> Rollout:
-    tried = rules.prove(canary(), Outcome.PROVED, "", NOW)
+    tried = rules.prove(canary(), ProofOutcome.PROVED, "", NOW)
     return rules.advance(tried, 60.0, REACHED, STEPWISE, NOW)
 
 
@@ -43,7 +43,7 @@ def complete() -> Rollout:
 
 
 def refused() -> Rollout:
-    return rules.prove(proposed(), Outcome.REFUSED, "registry.example.com refuses it", NOW)
+    return rules.prove(proposed(), ProofOutcome.REFUSED, "registry.example.com refuses it", NOW)
 
 
 def test_a_rotation_goes_through_all_stages() -> None:
@@ -60,7 +60,7 @@ def test_a_rotation_goes_through_all_stages() -> None:
         (rolling(), "new", "new"),
         (complete(), "new", "new"),
         (refused(), "old", "old"),
-        (rules.prove(canary(), Outcome.REFUSED, "", NOW), "old", "old"),
+        (rules.prove(canary(), ProofOutcome.REFUSED, "", NOW), "old", "old"),
         (rules.request(canary(), Verb.ABORT, "c", NOW), "old", "old"),
         (rules.request(rolling(), Verb.ABORT, "c", NOW), "old", "old"),
         (rules.request(complete(), Verb.ABORT, "c", NOW), "old", "old"),
@@ -83,8 +83,8 @@ def test_a_refused_content_is_held_until_its_registry_accepts_it() -> None:
         "registry.example.com refuses it",
     )
     assert rules.advance(held, 1e6, REACHED, STEPWISE, NOW) == held
-    assert rules.prove(held, Outcome.UNKNOWN, "down", NOW) == held
-    assert rules.prove(held, Outcome.PROVED, "", NOW).stage is Stage.PROVED
+    assert rules.prove(held, ProofOutcome.UNKNOWN, "down", NOW) == held
+    assert rules.prove(held, ProofOutcome.PROVED, "", NOW).stage is Stage.PROVED
 
 
 def test_a_refused_content_cannot_be_promoted() -> None:
@@ -92,7 +92,7 @@ def test_a_refused_content_cannot_be_promoted() -> None:
 
 
 def test_a_registry_that_does_not_answer_holds_the_rollout_and_a_person_may_promote_it() -> None:
-    unknown = rules.prove(proposed(), Outcome.UNKNOWN, "no answer", NOW)
+    unknown = rules.prove(proposed(), ProofOutcome.UNKNOWN, "no answer", NOW)
     held = rules.advance(unknown, 0.0, REACHED, STEPWISE, NOW)
     assert (held.stage, held.reason) == (Stage.HELD, HoldReason.UNPROVED)
     promoted = rules.request(held, Verb.PROMOTE, "c", NOW)
@@ -107,16 +107,16 @@ def test_without_a_proof_and_a_canary_a_rollout_begins_immediately() -> None:
 def test_the_soak_counts_only_while_every_canary_namespace_has_the_content() -> None:
     waiting = rules.advance(canary(), 1e6, Progress(2, 1, 5), STEPWISE, NOW)
     assert waiting.elapsed == 0.0
-    tried = rules.prove(waiting, Outcome.PROVED, "", NOW)
+    tried = rules.prove(waiting, ProofOutcome.PROVED, "", NOW)
     assert rules.advance(tried, 59.0, REACHED, STEPWISE, NOW).stage is Stage.CANARY
 
 
 def test_the_soak_does_not_end_before_a_proof_in_the_canary() -> None:
     soaked = rules.advance(canary(), 1e6, REACHED, STEPWISE, NOW)
     assert soaked.stage is Stage.CANARY
-    unanswered = rules.prove(soaked, Outcome.UNKNOWN, "no answer", NOW)
+    unanswered = rules.prove(soaked, ProofOutcome.UNKNOWN, "no answer", NOW)
     assert rules.advance(unanswered, 1.0, REACHED, STEPWISE, NOW).stage is Stage.CANARY
-    proved_again = rules.prove(unanswered, Outcome.PROVED, "", NOW)
+    proved_again = rules.prove(unanswered, ProofOutcome.PROVED, "", NOW)
     assert rules.advance(proved_again, 1.0, REACHED, STEPWISE, NOW).stage is Stage.ROLLING_OUT
 
 
@@ -148,22 +148,22 @@ def test_a_pod_that_is_refused_a_pull_holds_the_rollout_until_a_person_promotes_
     held = rules.refuse_pods(canary(), "Pod staging-a/api", NOW)
     assert (held.stage, held.reason, held.detail) == (Stage.HELD, HoldReason.PODS_REFUSED, "Pod staging-a/api")
     assert rules.advance(held, 1e6, REACHED, watching, NOW) == held
-    assert rules.prove(held, Outcome.PROVED, "", NOW) == held
+    assert rules.prove(held, ProofOutcome.PROVED, "", NOW) == held
     assert rules.advance(held, 0.0, REACHED, STEPWISE, NOW).stage is Stage.PROPOSED  # no longer watched
     promoted = rules.request(held, Verb.PROMOTE, "c", NOW)
     assert promoted.stage is Stage.PROPOSED
-    again = rules.advance(rules.prove(promoted, Outcome.PROVED, "", NOW), 0.0, REACHED, watching, NOW)
+    again = rules.advance(rules.prove(promoted, ProofOutcome.PROVED, "", NOW), 0.0, REACHED, watching, NOW)
     assert (again.stage, rules.refuse_pods(again, "Pod staging-a/api", NOW)) == (Stage.CANARY, again)
     assert not rules.propose(again, "newer", "d", NOW).ignores_pods
 
 
 def test_a_refused_pod_is_noted_before_it_holds_the_rollout() -> None:
     watching = replace(STEPWISE, watch_pods=True)
-    noted = rules.suspect_pod(rules.prove(canary(), Outcome.PROVED, "", NOW), "Pod staging-a/api", "staging-a/api")
+    noted = rules.suspect_pod(rules.prove(canary(), ProofOutcome.PROVED, "", NOW), "Pod staging-a/api", "staging-a/api")
     assert (noted.stage, noted.target(in_canary=True)) == (Stage.CANARY, "new")
     assert rules.suspect_pod(noted, "Pod staging-a/web", "staging-a/web") == noted
     assert rules.advance(noted, 1e6, REACHED, watching, NOW) == noted
-    assert rules.prove(noted, Outcome.PROVED, "", NOW).detail == "Pod staging-a/api"
+    assert rules.prove(noted, ProofOutcome.PROVED, "", NOW).detail == "Pod staging-a/api"
     assert rules.advance(noted, 1e6, REACHED, STEPWISE, NOW).pod == ""  # no longer watched
     assert rules.suspect_pod(refused(), "Pod staging-a/api", "staging-a/api") == refused()
 
@@ -282,11 +282,11 @@ class RotationModel(RuleBasedStateMachine):
         self.content = f"c{number}"
         self.change(rules.propose(self.state, self.content, self.new_id(), NOW))
 
-    @rule(outcome=st.sampled_from(Outcome))
-    def answer(self, outcome: Outcome) -> None:
+    @rule(outcome=st.sampled_from(ProofOutcome))
+    def answer(self, outcome: ProofOutcome) -> None:
         if self.settings.prove is None or not self.state.needs_proof:
             return
-        (self.refused.add if outcome is Outcome.REFUSED else self.refused.discard)(self.state.proposed)
+        (self.refused.add if outcome is ProofOutcome.REFUSED else self.refused.discard)(self.state.proposed)
         self.change(rules.prove(self.state, outcome, "a sentence", NOW))
 
     @rule()
@@ -373,7 +373,7 @@ class RotationModel(RuleBasedStateMachine):
     @invariant()
     def a_content_that_was_accepted_is_not_one_that_is_refused(self) -> None:
         assert not (self.state.proved_at and self.state.reason is HoldReason.REFUSED)
-        assert self.state.proved_at or self.state.proof is not Outcome.PROVED
+        assert self.state.proved_at or self.state.proof is not ProofOutcome.PROVED
         assert not (self.state.proved_at and self.state.stage is Stage.SETTLED)
 
     @invariant()
@@ -387,7 +387,7 @@ class RotationModel(RuleBasedStateMachine):
             state = rules.request(state, Verb.PROMOTE, "z", NOW)
         for _ in range(12):
             if settings.prove is not None and state.needs_proof:
-                state = rules.prove(state, Outcome.PROVED, "", NOW)
+                state = rules.prove(state, ProofOutcome.PROVED, "", NOW)
             state = rules.advance(state, 1e9, everywhere, settings, NOW)
         assert state.stage in (Stage.COMPLETE, Stage.SETTLED)
         assert state.base == (self.state.proposed or self.state.base)

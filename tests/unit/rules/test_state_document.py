@@ -70,7 +70,7 @@ def whole(**changes: object) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("value", "why"),
+    ("value", "message"),
     [
         (b"", "the document was not written"),
         (b"[]", "the document was not written"),
@@ -87,10 +87,10 @@ def whole(**changes: object) -> bytes:
         (encode(replace(last_good(), payload=b'{"auths": ' + payload()[9:])), "its content"),
     ],
 )
-def test_what_was_tampered_with_is_a_problem_and_nothing_else(value: bytes, why: str) -> None:
+def test_what_was_tampered_with_is_a_problem_and_nothing_else(value: bytes, message: str) -> None:
     found = stored(value)
     assert found.last_good == {}
-    assert why in found.problems["pull"]
+    assert message in found.problems["pull"]
 
 
 def test_what_is_not_base64_is_a_problem_of_its_key_alone() -> None:

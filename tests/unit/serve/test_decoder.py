@@ -106,4 +106,4 @@ def test_a_frame_that_ends_too_early_is_not_read() -> None:
     whole = stream.getvalue()
     assert frames.read_frame(BytesIO(whole)) == b"body"
     assert [frames.read_frame(BytesIO(whole[:end])) for end in range(len(whole))] == [None] * len(whole)
-    assert frames.outcome_of(REVIEW) == frames.Outcome(request=parse(REVIEW))  # type: ignore[arg-type]
+    assert frames.outcome_of(REVIEW) == frames.DecodedBody(request=parse(REVIEW))  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import pytest
 from webhook.http.counters import PortCounters
 from webhook.rules.configuration import Reason
 from webhook.serve.endpoint import LARGEST_BODY, AdmissionApp, MutateEndpoint
-from webhook.serve.handler import Answer
+from webhook.serve.handler import ReviewReply
 from webhook.serve.review import BadReview
 
 JSON = (b"content-type", b"application/json")
@@ -20,10 +20,10 @@ JSON = (b"content-type", b"application/json")
 class Counts:
     """An observer that remembers."""
 
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[ReviewReply] = field(default_factory=list)
     refusals: list[int] = field(default_factory=list)
 
-    def answered(self, answer: Answer, seconds: float) -> None:
+    def answered(self, answer: ReviewReply, seconds: float) -> None:
         assert seconds >= 0
         self.answers.append(answer)
 
@@ -71,10 +71,10 @@ class Exchange:
         return self
 
 
-def echo(body: bytes) -> Answer:
+def echo(body: bytes) -> ReviewReply:
     if not body:
         raise BadReview("not a JSON document")
-    return Answer(body, "pods", "CREATE", Reason.ALREADY_PRESENT)
+    return ReviewReply(body, "pods", "CREATE", Reason.ALREADY_PRESENT)
 
 
 @pytest.fixture

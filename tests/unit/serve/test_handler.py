@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from webhook.rules.configuration import Configuration, OptIn, PullSecret, Reason
 from webhook.rules.labels import Operator, Requirement, Selector
 from webhook.rules.objects import Namespace
-from webhook.serve.handler import Answer, Handler
+from webhook.serve.handler import Handler, ReviewReply
 
 PLAIN = Configuration((PullSecret("registry", ("source",)),))
 FOR_TEAM_A = Configuration(
@@ -44,12 +44,12 @@ def without(request: dict[str, Any], field: str) -> dict[str, Any]:
     return {name: value for name, value in request.items() if name != field}
 
 
-def ask(request: dict[str, Any], by: Handler | None = None) -> Answer:
+def ask(request: dict[str, Any], by: Handler | None = None) -> ReviewReply:
     review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
     return (by or handler()).handle(json.dumps(review).encode())
 
 
-def patch_in(answer: Answer) -> object:
+def patch_in(answer: ReviewReply) -> object:
     """The patch in an answer, which is checked to be one that the API server accepts."""
     review = json.loads(answer.body)
     response = review["response"]

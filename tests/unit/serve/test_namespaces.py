@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
-from webhook.ops.health import Check
+from webhook.ops.health import HealthCheck
 from webhook.rules.objects import Namespace
 from webhook.rules.scope import CacheScope
 from webhook.serve.namespaces import ClusterWatches, NamespaceCache, WatchState
@@ -27,7 +27,7 @@ def test_what_is_known_follows_the_watch() -> None:
 
 def test_a_watch_that_is_down_is_seen_in_the_detail_of_a_check_that_passes() -> None:
     now = [0.0]
-    check = Check("namespaces")
+    check = HealthCheck("namespaces")
     check.passes()
     state = WatchState(check, lambda: now[0])
     state.synced()
@@ -42,7 +42,7 @@ def test_a_watch_that_is_down_is_seen_in_the_detail_of_a_check_that_passes() -> 
 
 
 def test_a_check_that_has_not_passed_yet_stays_so_when_the_watch_opens() -> None:
-    check = Check("namespaces")
+    check = HealthCheck("namespaces")
     state = WatchState(check)
     state.lost("Forbidden")
     state.opened()
@@ -50,7 +50,7 @@ def test_a_check_that_has_not_passed_yet_stays_so_when_the_watch_opens() -> None
 
 
 def test_a_watch_that_fails_before_the_first_list_keeps_no_labels(capsys: pytest.CaptureFixture[str]) -> None:
-    check = Check("namespaces")
+    check = HealthCheck("namespaces")
     state = WatchState(check)
     state.tolerate()
     state.lost("Forbidden")
@@ -65,7 +65,7 @@ def test_a_watch_that_fails_before_the_first_list_keeps_no_labels(capsys: pytest
 
 
 def test_a_check_that_is_tolerated_passes_before_anything_is_known() -> None:
-    check = Check("namespaces")
+    check = HealthCheck("namespaces")
     state = WatchState(check)
     state.tolerate()
     assert check.line == "[+]namespaces ok: no namespace is known yet"
@@ -86,7 +86,7 @@ def watches(kubeconfig: Path) -> Iterator[ClusterWatches]:
 def test_labels_stay_as_last_known_and_say_so_while_the_watch_is_down(
     api: FakeApiServer, watches: ClusterWatches
 ) -> None:
-    known, check = NamespaceCache(), Check("namespaces")
+    known, check = NamespaceCache(), HealthCheck("namespaces")
     state = WatchState(check)
     declining = {"annotations": {"pullsecrets.webhook/decline": "pull, vendor"}}
     api.put("/api/v1/namespaces/a", {"metadata": {"labels": {"team": "a"}, **declining}})
@@ -110,7 +110,7 @@ def test_labels_stay_as_last_known_and_say_so_while_the_watch_is_down(
 
 def test_not_ready_before_all_namespaces_are_known(api: FakeApiServer, watches: ClusterWatches) -> None:
     api.go_away()
-    check = Check("namespaces")
+    check = HealthCheck("namespaces")
     state = WatchState(check)
     watches.watch_namespaces(NamespaceCache(), state, SCOPE)
     until(lambda: state.stale_seconds > 0)

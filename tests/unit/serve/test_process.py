@@ -9,11 +9,11 @@ import pytest
 from webhook.ops.log_format import LogFormat, LogLevel
 from webhook.ops.logs import configure
 from webhook.rules.configuration import Reason
-from webhook.serve.handler import Answer
+from webhook.serve.handler import ReviewReply
 from webhook.serve.process import LINES_BURST, LINES_PER_SECOND, DecisionLog
 
-PATCHED = Answer(b"", "pods", "CREATE", Reason.INJECTED, ("registry",), "u1", "team-a", "web")
-UNCHANGED = Answer(b"", "pods", "CREATE", Reason.ALREADY_PRESENT, (), "u2", "team-a", "web")
+PATCHED = ReviewReply(b"", "pods", "CREATE", Reason.INJECTED, ("registry",), "u1", "team-a", "web")
+UNCHANGED = ReviewReply(b"", "pods", "CREATE", Reason.ALREADY_PRESENT, (), "u2", "team-a", "web")
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

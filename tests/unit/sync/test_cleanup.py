@@ -13,10 +13,10 @@ from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.fake_apiserver.storage import Target
 from tests.unit.sync.world import BY_US, OURS, RELEASE, copy_in, put_account, put_namespace, secret_path
 from webhook.errors import UsageError
-from webhook.report.removals import Removals
+from webhook.report.removals import RemovalReport
 from webhook.rules.dockerconfig import COPY_TYPE
 from webhook.rules.ownership import MANAGED_BY, MANAGED_BY_LABEL
-from webhook.sync.cleanup import HELM_SECONDS, Settings, run
+from webhook.sync.cleanup import HELM_SECONDS, CleanupSettings, run
 
 CONFIGURATION = """\
 apiVersion: pullsecrets.webhook/v1alpha1
@@ -41,13 +41,13 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def settings(kubeconfig: Path, tmp_path: Path) -> Settings:
+def settings(kubeconfig: Path, tmp_path: Path) -> CleanupSettings:
     config = tmp_path / "configuration.yaml"
     config.write_text(CONFIGURATION)
-    return Settings(config, kubeconfig, None, RELEASE, "full", timeout=30.0)
+    return CleanupSettings(config, kubeconfig, None, RELEASE, "full", timeout=30.0)
 
 
-def left_by(settings: Settings) -> list[str]:
+def left_by(settings: CleanupSettings) -> list[str]:
     return [str(each) for each in run(settings).objects]
 
 
@@ -77,7 +77,9 @@ def lease(api: FakeApiServer) -> dict[str, Any]:
     return api.read(LEASE) or {}
 
 
-def test_the_order_is_webhooks_lease_references_copies_certificate(api: FakeApiServer, settings: Settings) -> None:
+def test_the_order_is_webhooks_lease_references_copies_certificate(
+    api: FakeApiServer, settings: CleanupSettings
+) -> None:
     assert left_by(settings) == []
     writes = [(one.verb, one.target.plural, one.target.name) for one in api.seen("patch", "apply", "delete", "create")]
     assert writes == [
@@ -91,7 +93,7 @@ def test_the_order_is_webhooks_lease_references_copies_certificate(api: FakeApiS
 
 
 def test_the_lease_stays_taken_until_helm_is_done_and_goes_with_the_account(
-    api: FakeApiServer, settings: Settings
+    api: FakeApiServer, settings: CleanupSettings
 ) -> None:
     run(settings)
     uid = (api.read(ACCOUNT) or {})["metadata"]["uid"]
@@ -100,19 +102,19 @@ def test_the_lease_stays_taken_until_helm_is_done_and_goes_with_the_account(
     assert [owner["uid"] for owner in lease(api)["metadata"]["ownerReferences"]] == [uid]
 
 
-def test_without_an_account_the_lease_is_deleted_here(api: FakeApiServer, settings: Settings) -> None:
+def test_without_an_account_the_lease_is_deleted_here(api: FakeApiServer, settings: CleanupSettings) -> None:
     delete(api, ACCOUNT)
     assert left_by(settings) == []
     assert api.read(LEASE) is None
 
 
-def test_it_can_be_repeated_when_everything_is_gone(api: FakeApiServer, settings: Settings) -> None:
+def test_it_can_be_repeated_when_everything_is_gone(api: FakeApiServer, settings: CleanupSettings) -> None:
     assert left_by(settings) == []
     delete(api, LEASE)
     assert left_by(settings) == []
 
 
-def test_webhooks_that_cannot_be_deleted_stop_it_at_once(api: FakeApiServer, settings: Settings) -> None:
+def test_webhooks_that_cannot_be_deleted_stop_it_at_once(api: FakeApiServer, settings: CleanupSettings) -> None:
     api.inject(Answer(403), "delete", plural="mutatingwebhookconfigurations")
     (left,) = left_by(settings)
     assert left.startswith("MutatingWebhookConfiguration full: DELETE ")
@@ -120,7 +122,7 @@ def test_webhooks_that_cannot_be_deleted_stop_it_at_once(api: FakeApiServer, set
 
 
 def test_a_lease_that_cannot_be_taken_stops_it_because_the_loop_would_go_on(
-    api: FakeApiServer, settings: Settings
+    api: FakeApiServer, settings: CleanupSettings
 ) -> None:
     api.inject(Answer(403), "patch", plural="leases")
     (left,) = left_by(settings)
@@ -130,29 +132,29 @@ def test_a_lease_that_cannot_be_taken_stops_it_because_the_loop_would_go_on(
 
 @pytest.mark.parametrize("status", [404, 403], ids=["gone", "terminating"])
 def test_a_release_namespace_that_is_gone_or_going_has_no_lease_to_take(
-    api: FakeApiServer, settings: Settings, monkeypatch: pytest.MonkeyPatch, status: int
+    api: FakeApiServer, settings: CleanupSettings, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     monkeypatch.setattr("webhook.sync.cleanup.TERM_SECONDS", 0.01)
     delete(api, LEASE)
-    why = b'{"message": "unable to create new content in namespace psw-system because it is being terminated"}'
-    api.inject(Answer(status, why), "apply", plural="leases")
+    message = b'{"message": "unable to create new content in namespace psw-system because it is being terminated"}'
+    api.inject(Answer(status, message), "apply", plural="leases")
     assert left_by(settings) == []
     assert copy_in(api, "a") is None
 
 
-def test_an_answer_that_does_not_come_is_asked_for_again(api: FakeApiServer, settings: Settings) -> None:
+def test_an_answer_that_does_not_come_is_asked_for_again(api: FakeApiServer, settings: CleanupSettings) -> None:
     api.inject(Answer(500), "delete", times=3)
     assert left_by(settings) == []
 
 
-def test_what_is_left_leaves_the_certificate_as_it_is(api: FakeApiServer, settings: Settings) -> None:
+def test_what_is_left_leaves_the_certificate_as_it_is(api: FakeApiServer, settings: CleanupSettings) -> None:
     api.inject(Answer(422), "delete", name="pull", times=None)
     (left,) = left_by(settings)
     assert left.startswith("Secret a/pull: DELETE ")
     assert api.read(secret_path(RELEASE.namespace, "full-tls")) is not None
 
 
-def test_a_certificate_that_sync_has_not_made_stays(api: FakeApiServer, settings: Settings) -> None:
+def test_a_certificate_that_sync_has_not_made_stays(api: FakeApiServer, settings: CleanupSettings) -> None:
     put_certificate(api, "full-tls", **{MANAGED_BY_LABEL: "cert-manager"})
     api.inject(Answer(403), "get", name="full-ca")
     assert left_by(settings) == []
@@ -160,14 +162,14 @@ def test_a_certificate_that_sync_has_not_made_stays(api: FakeApiServer, settings
     assert api.read(secret_path(RELEASE.namespace, "full-ca")) is not None
 
 
-def test_a_certificate_that_cannot_be_deleted_is_told(api: FakeApiServer, settings: Settings) -> None:
+def test_a_certificate_that_cannot_be_deleted_is_told(api: FakeApiServer, settings: CleanupSettings) -> None:
     api.inject(Answer(403), "delete", name="full-tls")
     (left,) = left_by(settings)
     assert left.startswith("Secret psw-system/full-tls: DELETE ")
 
 
-def test_when_the_time_is_over_nothing_more_is_done(api: FakeApiServer, settings: Settings) -> None:
-    over = Settings(settings.config, settings.kubeconfig, None, RELEASE, "full", timeout=0.0)
+def test_when_the_time_is_over_nothing_more_is_done(api: FakeApiServer, settings: CleanupSettings) -> None:
+    over = CleanupSettings(settings.config, settings.kubeconfig, None, RELEASE, "full", timeout=0.0)
     assert left_by(over) == ["Cluster: its objects are not known: there was no time to look"]
     assert copy_in(api, "a") is not None
 
@@ -196,7 +198,7 @@ def excluding(namespace: str) -> dict[str, Any]:
     ids=["release", "namespace by Helm", "no label", "namespace by the Service", "namespace by the selector"],
 )
 def test_the_webhooks_of_another_release_end_it(
-    api: FakeApiServer, settings: Settings, changes: dict[str, Any]
+    api: FakeApiServer, settings: CleanupSettings, changes: dict[str, Any]
 ) -> None:
     delete(api, WEBHOOKS)
     api.put(WEBHOOKS, {"webhooks": [], "metadata": {"labels": INSTANCE}, **changes})
@@ -208,14 +210,14 @@ def test_the_webhooks_of_another_release_end_it(
 
 @pytest.mark.parametrize("webhook", [excluding(RELEASE.namespace), {"clientConfig": {"url": "https://x"}}])
 def test_its_own_webhooks_are_known_without_helm(
-    api: FakeApiServer, settings: Settings, webhook: dict[str, Any]
+    api: FakeApiServer, settings: CleanupSettings, webhook: dict[str, Any]
 ) -> None:
     delete(api, WEBHOOKS)
     api.put(WEBHOOKS, {"webhooks": [webhook], "metadata": {"labels": INSTANCE}})
     assert left_by(settings) == []
 
 
-def test_copies_made_from_another_namespace_end_it(api: FakeApiServer, settings: Settings) -> None:
+def test_copies_made_from_another_namespace_end_it(api: FakeApiServer, settings: CleanupSettings) -> None:
     for path in (WEBHOOKS, ACCOUNT, LEASE):
         delete(api, path)
     theirs = {**OURS, "pullsecrets.webhook/release-namespace": "elsewhere"}
@@ -225,7 +227,7 @@ def test_copies_made_from_another_namespace_end_it(api: FakeApiServer, settings:
     assert unchanged(api)
 
 
-def test_a_lease_of_somebody_unknown_ends_it(api: FakeApiServer, settings: Settings) -> None:
+def test_a_lease_of_somebody_unknown_ends_it(api: FakeApiServer, settings: CleanupSettings) -> None:
     for path in (WEBHOOKS, ACCOUNT, secret_path("a")):
         delete(api, path)
     with pytest.raises(UsageError, match="Lease psw-system/full-sync is not known to belong"):
@@ -233,7 +235,7 @@ def test_a_lease_of_somebody_unknown_ends_it(api: FakeApiServer, settings: Setti
     assert unchanged(api)
 
 
-def test_references_that_nothing_shows_to_be_ours_end_it(api: FakeApiServer, settings: Settings) -> None:
+def test_references_that_nothing_shows_to_be_ours_end_it(api: FakeApiServer, settings: CleanupSettings) -> None:
     for path in (WEBHOOKS, ACCOUNT, LEASE, secret_path("a")):
         delete(api, path)
     with pytest.raises(UsageError, match="nothing shows that release"):
@@ -243,7 +245,7 @@ def test_references_that_nothing_shows_to_be_ours_end_it(api: FakeApiServer, set
 
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_release_without_any_object_is_an_error_unless_that_is_wanted(
-    api: FakeApiServer, settings: Settings, dry_run: bool
+    api: FakeApiServer, settings: CleanupSettings, dry_run: bool
 ) -> None:
     for path in (WEBHOOKS, ACCOUNT, LEASE, secret_path("a"), "/api/v1/namespaces/a/serviceaccounts/default"):
         delete(api, path)
@@ -255,14 +257,16 @@ def test_a_release_without_any_object_is_an_error_unless_that_is_wanted(
     assert unchanged(api)
 
 
-def test_references_that_may_be_ours_are_an_error_in_any_case(api: FakeApiServer, settings: Settings) -> None:
+def test_references_that_may_be_ours_are_an_error_in_any_case(api: FakeApiServer, settings: CleanupSettings) -> None:
     for path in (WEBHOOKS, ACCOUNT, LEASE, secret_path("a")):
         delete(api, path)
     with pytest.raises(UsageError, match="References that it may have made: ServiceAccount a/default"):
         run(replace(settings, ignore_not_found=True))
 
 
-def test_a_dry_run_lists_all_that_a_run_removes_and_changes_nothing(api: FakeApiServer, settings: Settings) -> None:
+def test_a_dry_run_lists_all_that_a_run_removes_and_changes_nothing(
+    api: FakeApiServer, settings: CleanupSettings
+) -> None:
     planned = left_by(replace(settings, dry_run=True))
     assert planned == [
         "MutatingWebhookConfiguration full",
@@ -278,7 +282,7 @@ def test_a_dry_run_lists_all_that_a_run_removes_and_changes_nothing(api: FakeApi
     assert written == {"full", "full-sync", "default", "pull", "full-tls", "full-ca"}
 
 
-def test_a_dry_run_after_a_run_lists_what_is_still_there(api: FakeApiServer, settings: Settings) -> None:
+def test_a_dry_run_after_a_run_lists_what_is_still_there(api: FakeApiServer, settings: CleanupSettings) -> None:
     assert left_by(settings) == []
     assert left_by(replace(settings, dry_run=True)) == [
         "Lease psw-system/full-sync: seized until ServiceAccount full-sync is deleted"
@@ -287,15 +291,15 @@ def test_a_dry_run_after_a_run_lists_what_is_still_there(api: FakeApiServer, set
     assert left_by(replace(settings, dry_run=True)) == []
 
 
-def test_a_lease_without_an_account_is_listed_as_deleted(api: FakeApiServer, settings: Settings) -> None:
+def test_a_lease_without_an_account_is_listed_as_deleted(api: FakeApiServer, settings: CleanupSettings) -> None:
     delete(api, ACCOUNT)
     assert "Lease psw-system/full-sync" in left_by(replace(settings, dry_run=True))
 
 
-def test_it_asks_once_and_a_no_changes_nothing(api: FakeApiServer, settings: Settings) -> None:
-    asked: list[Removals] = []
+def test_it_asks_once_and_a_no_changes_nothing(api: FakeApiServer, settings: CleanupSettings) -> None:
+    asked: list[RemovalReport] = []
 
-    def no(planned: Removals) -> bool:
+    def no(planned: RemovalReport) -> bool:
         asked.append(planned)
         return False
 

@@ -62,12 +62,12 @@ class Fight:
         """Write the reference, and have it undone and written again so many times."""
         for number in range(times + 1):
             self.clock.now += every if number else 0.0
-            self.contention.wrote_references(namespace, account, NAMES)
+            self.contention.record_references(namespace, account, NAMES)
 
     def undo_copy(self, times: int) -> None:
         for number in range(times + 1):
             self.clock.now += 1.0 if number else 0.0
-            self.contention.wrote_copy("a", "pull", "sha256:1")
+            self.contention.record_copy("a", "pull", "sha256:1")
 
     def additions(self, *accounts: ServiceAccount) -> tuple[list[str], float]:
         """To which of these ServiceAccounts the reference may be added now, and when to look again."""
@@ -106,7 +106,7 @@ def test_in_ten_minutes_it_is_written_ten_times(fight: Fight) -> None:
     while fight.clock.now < began + 600.0:
         fight.clock.now += 1.0
         if fight.additions(DEFAULT)[0]:
-            fight.contention.wrote_references("a", "default", NAMES)
+            fight.contention.record_references("a", "default", NAMES)
             writes += 1
     assert writes == 10
 
@@ -144,7 +144,7 @@ def test_what_we_have_removed_ourselves_nobody_has_undone(fight: Fight) -> None:
     for _ in range(20):
         fight.undo_references(0)
         fight.contention.removed_references("a", "default")
-        fight.contention.wrote_copy("a", "pull", "sha256:1")
+        fight.contention.record_copy("a", "pull", "sha256:1")
         fight.contention.deleted_copy("a", "pull")
 
     assert fight.additions(DEFAULT) == (["default"], 0.0)
@@ -182,7 +182,7 @@ def test_a_copy_that_is_changed_again_and_again_waits_less_long(fight: Fight) ->
 
 def test_a_rotation_is_no_undoing(fight: Fight) -> None:
     for number in range(20):
-        fight.contention.wrote_copy("a", "pull", f"sha256:{number % 2}")
+        fight.contention.record_copy("a", "pull", f"sha256:{number % 2}")
 
     assert fight.contention.reverts == 0
 
@@ -223,7 +223,7 @@ def test_contents_of_which_no_two_are_equal_do_not_fill_the_memory(
 ) -> None:
     monkeypatch.setattr(module, "FRESH_LIMIT", 100)
     for number in range(1000):
-        fight.contention.wrote_copy("a", "pull", f"sha256:{number}")
+        fight.contention.record_copy("a", "pull", f"sha256:{number}")
 
     assert len(fight.contention._shared) <= 100
 

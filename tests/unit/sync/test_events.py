@@ -24,7 +24,7 @@ from webhook.rules.configuration import PullSecret
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.rules.expiry import ExpiryReason
 from webhook.sync.configuration import HeldConfiguration
-from webhook.sync.credential_watch import Expiring
+from webhook.sync.credential_watch import ExpiryGroup
 from webhook.sync.events import EventReporter
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
@@ -205,21 +205,21 @@ def message(recorder: EventRecorder) -> str:
     ("expiring", "told"),
     [
         (
-            Expiring(ExpiryReason.EXPIRED, "expired now"),
+            ExpiryGroup(ExpiryReason.EXPIRED, "expired now"),
             "the credential for a.io and b.io expired now: it must be renewed",
         ),
         (
-            Expiring(ExpiryReason.EXPIRED, "expired now", differ=True),
+            ExpiryGroup(ExpiryReason.EXPIRED, "expired now", differ=True),
             "the first of the credentials for a.io and b.io expired now: it must be renewed",
         ),
         (
-            Expiring(ExpiryReason.VERY_SOON, "expires now", renews=True),
+            ExpiryGroup(ExpiryReason.VERY_SOON, "expires now", renews=True),
             "the credential for a.io and b.io expires now: sync should have renewed it",
         ),
     ],
 )
 def test_an_expiry_names_the_first_and_who_has_to_renew_it(
-    reporter: EventReporter, recorder: EventRecorder, expiring: Expiring, told: str
+    reporter: EventReporter, recorder: EventRecorder, expiring: ExpiryGroup, told: str
 ) -> None:
     reporter.credentials_expire("harbor", ["a.io", "b.io"], expiring)
 

@@ -17,8 +17,8 @@ from tests.unit.sync.world import RELEASE, docker_config, secret_path
 from webhook.ops.sync_status import LeaderStatus
 from webhook.rules.credential import Credential
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, Credentials
-from webhook.rules.expiry import EXPIRES_ANNOTATION, Expiries, Expiry, Origin
-from webhook.sync.credential_watch import LONGEST_WAIT, SHORTEST_WAIT, Expiring, ExpiryWatch
+from webhook.rules.expiry import EXPIRES_ANNOTATION, Expiries, Expiry, ExpiryOrigin
+from webhook.sync.credential_watch import LONGEST_WAIT, SHORTEST_WAIT, ExpiryGroup, ExpiryWatch
 from webhook.sync.source import Source, absent_source
 from webhook.sync.status import controller_status
 
@@ -33,7 +33,7 @@ class Reports:
     def __init__(self) -> None:
         self.made: list[tuple[str, ...]] = []
 
-    def credentials_expire(self, source: str, registries: Sequence[str], expiring: Expiring) -> None:
+    def credentials_expire(self, source: str, registries: Sequence[str], expiring: ExpiryGroup) -> None:
         flags = [name for name in ("differ", "renews") if getattr(expiring, name)]
         self.made.append((expiring.reason, source, *registries, expiring.text, *flags))
 
@@ -50,7 +50,7 @@ class Reports:
 
 def source(*problems: str, name: str = "harbor", **expires: timedelta) -> Source:
     """Return a source with credentials that expire this long after the beginning."""
-    expiries = {f"{registry}.io": Expiry(NOW + left, Origin.ANNOTATION) for registry, left in expires.items()}
+    expiries = {f"{registry}.io": Expiry(NOW + left, ExpiryOrigin.ANNOTATION) for registry, left in expires.items()}
     credentials = {registry: Credential("user", "secret") for registry in (GHCR, QUAY)}
     return Source(name, "1", "uid", Credentials(credentials, expiries=Expiries(expiries, problems)))
 

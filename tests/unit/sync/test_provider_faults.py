@@ -20,11 +20,11 @@ from webhook.kube.client import Client
 from webhook.rules.expiry import EXPIRES_ANNOTATION, ISSUED_ANNOTATION, parse_time
 from webhook.rules.renewing import LONGEST_LIFETIME, IssuedCredential
 from webhook.sync.issuer import Issuer
-from webhook.sync.provider_process import DEADLINE_SECONDS, Limits
+from webhook.sync.provider_process import DEADLINE_SECONDS, RunLimits
 
 pytestmark = pytest.mark.usefixtures("short_pauses", "short_renewals")
 
-LIMITS = Limits(seconds=60.0, output=100_000)
+LIMITS = RunLimits(seconds=60.0, output=100_000)
 """A busy machine starts a program late; one that hangs has less time."""
 
 
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 def start(api: FakeApiServer, client: Client, tmp_path: Path, folder: Path) -> Iterator[Callable[..., Running]]:
     started: list[Running] = []
 
-    def begin(limits: Limits = LIMITS) -> Running:
+    def begin(limits: RunLimits = LIMITS) -> Running:
         running = Running(client, configuration=configuration(tmp_path), providers=folder)
         limit(running, limits)
         started.append(running)
@@ -51,7 +51,7 @@ def start(api: FakeApiServer, client: Client, tmp_path: Path, folder: Path) -> I
     until(lambda: not processes(folder / NAME))
 
 
-def limit(running: Running, limits: Limits) -> None:
+def limit(running: Running, limits: RunLimits) -> None:
     running.loop.renewer._issuer = replace(running.loop.renewer._issuer, limits=limits)
 
 
@@ -133,7 +133,7 @@ def test_a_grandchild_that_keeps_the_pipes_open_does_not_delay_the_renewal(
     api: FakeApiServer, start: Callable[..., Running], tmp_path: Path, folder: Path
 ) -> None:
     behave(tmp_path, "grandchild")
-    start(Limits(seconds=600))
+    start(RunLimits(seconds=600))
 
     until(lambda: number(api) == 1)
 
@@ -148,7 +148,7 @@ def test_a_provider_that_needs_long_gets_the_minute_of_the_kubelet_and_its_answe
     clock = Clock(begun)
     behave(tmp_path, "wait")
     (source,) = configuration(tmp_path, "1h").credential_providers
-    issuer = Issuer(client, RELEASE.namespace, folder, Event(), Limits(seconds=600), clock)
+    issuer = Issuer(client, RELEASE.namespace, folder, Event(), RunLimits(seconds=600), clock)
     issued: list[IssuedCredential] = []
     thread = Thread(target=lambda: issued.append(issuer.issue(source)))
     thread.start()
@@ -177,7 +177,7 @@ def test_a_provider_that_hangs_ends_with_sync(
     api: FakeApiServer, start: Callable[..., Running], tmp_path: Path, folder: Path
 ) -> None:
     behave(tmp_path, "hang")
-    running = start(Limits(seconds=600))
+    running = start(RunLimits(seconds=600))
     until(lambda: processes(folder / NAME))
 
     running.stop()

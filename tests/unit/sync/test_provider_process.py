@@ -16,7 +16,7 @@ from tests.unit.polling import until
 from webhook.errors import CredentialsNotIssued
 from webhook.rules.provider_protocol import decode_answer, encode_request
 from webhook.rules.renewing import IssueReason
-from webhook.sync.provider_process import HOME, Limits, Run, environment, redacted, run
+from webhook.sync.provider_process import HOME, Run, RunLimits, environment, redacted, run
 
 IMAGE = "registry.example.com/team"
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJwdWxsZXIifQ.c2lnbmF0dXJlMTIzNDU"  # noqa: S105 - invented
@@ -31,7 +31,7 @@ def request(folder: Path, behaviour: str, env: Mapping[str, str] | None = None, 
     return Run(folder / command, (behaviour,), dict(env or {}), encode_request(IMAGE, TOKEN), (TOKEN,))
 
 
-def failure(folder: Path, behaviour: str, limits: Limits | None = None, command: str = NAME) -> CredentialsNotIssued:
+def failure(folder: Path, behaviour: str, limits: RunLimits | None = None, command: str = NAME) -> CredentialsNotIssued:
     with pytest.raises(CredentialsNotIssued) as caught:
         run(request(folder, behaviour, command=command), limits)
     return caught.value
@@ -63,14 +63,14 @@ def test_a_provider_gets_nothing_but_what_it_is_given(folder: Path, monkeypatch:
 
 
 def test_a_provider_that_hangs_is_ended_at_the_deadline(folder: Path) -> None:
-    error = failure(folder, "hang", Limits(seconds=0.3))
+    error = failure(folder, "hang", RunLimits(seconds=0.3))
 
     assert error.reason == IssueReason.PROVIDER_TIMEOUT
     assert "did not end within 0.3 s" in str(error)
 
 
 def test_a_provider_that_is_slow_has_time_until_the_deadline(folder: Path) -> None:
-    content = run(request(folder, "slow", {"FAKE_SECONDS": "0.5"}), Limits(seconds=30))
+    content = run(request(folder, "slow", {"FAKE_SECONDS": "0.5"}), RunLimits(seconds=30))
 
     assert decode_answer(content).auth
 
@@ -85,7 +85,7 @@ def test_a_failure_shows_the_exit_code_and_hides_the_token(folder: Path) -> None
 
 @pytest.mark.parametrize("behaviour", ["flood", "flood-errors"])
 def test_a_provider_that_writes_too_much_is_ended(folder: Path, behaviour: str) -> None:
-    error = failure(folder, behaviour, Limits(seconds=30, output=100_000))
+    error = failure(folder, behaviour, RunLimits(seconds=30, output=100_000))
 
     assert error.reason == IssueReason.PROVIDER_OUTPUT_TOO_LARGE
     assert len(str(error)) < 600
@@ -93,7 +93,7 @@ def test_a_provider_that_writes_too_much_is_ended(folder: Path, behaviour: str) 
 
 def test_a_grandchild_that_keeps_the_pipe_open_neither_delays_the_answer_nor_survives(folder: Path) -> None:
     before = time.monotonic()
-    content = run(request(folder, "grandchild"), Limits(seconds=300))
+    content = run(request(folder, "grandchild"), RunLimits(seconds=300))
 
     assert decode_answer(content).auth
     assert time.monotonic() - before < 300, "it sleeps for 600 s"
@@ -138,7 +138,7 @@ def test_no_descriptor_and_no_process_is_left_behind(folder: Path) -> None:
 
     for behaviour in ("answer", "fail", "hang"):
         try:
-            run(request(folder, behaviour), Limits(seconds=0.3))
+            run(request(folder, behaviour), RunLimits(seconds=0.3))
         except CredentialsNotIssued:
             continue
 

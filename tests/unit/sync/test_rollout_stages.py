@@ -33,7 +33,7 @@ from webhook.rules.configuration import Configuration, ProofSettings, PullSecret
 from webhook.rules.copy_status import CopyState
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, content_hash, parse_source, render
 from webhook.rules.pulls import PullFailure
-from webhook.rules.rollout import PRIORITY_LABEL, REQUEST_ANNOTATION, HoldReason, Outcome, Progress, Rollout, Stage
+from webhook.rules.rollout import PRIORITY_LABEL, REQUEST_ANNOTATION, HoldReason, Progress, ProofOutcome, Rollout, Stage
 from webhook.rules.state_document import (
     ROLLOUTS_KEY,
     LastGood,
@@ -43,7 +43,7 @@ from webhook.rules.state_document import (
     decode_rollouts,
 )
 from webhook.rules.versions import SourceVersion
-from webhook.sync.rollout_tests import PodsSeen, ProofResult, Prove
+from webhook.sync.rollout_tests import ProofResult, Prove, PullReport
 from webhook.sync.rollouts import UNSTORED_SECONDS, Rollouts
 from webhook.sync.source import Content
 from webhook.sync.status import controller_status
@@ -222,7 +222,7 @@ def test_a_content_on_its_way_outlives_its_leader_and_its_source(api: FakeApiSer
     assert not has(api, "staging-a", "second")
 
     put_source(api, "third")
-    start(PROVED, FakeRegistry(Outcome.REFUSED).prove)
+    start(PROVED, FakeRegistry(ProofOutcome.REFUSED).prove)
 
     until(lambda: "RotationHeld" in reasons(api))
     until(lambda: everywhere(api, "second") and all(has(api, name, "second") for name in between))
@@ -366,7 +366,7 @@ def test_a_namespace_that_opts_out_while_it_waits_for_its_turn_does_not_keep_the
 def test_a_source_that_is_deleted_in_any_stage_changes_no_copy_and_the_stage_goes_on(
     api: FakeApiServer, start: Start, stage: Stage
 ) -> None:
-    registry = FakeRegistry(Outcome.REFUSED if stage is Stage.HELD else Outcome.PROVED)
+    registry = FakeRegistry(ProofOutcome.REFUSED if stage is Stage.HELD else ProofOutcome.PROVED)
     running = start(PROVED, registry.prove)
     until(lambda: everywhere(api, "first") and state_is(running, Stage.SETTLED))
     put_source(api, "second")
@@ -409,7 +409,7 @@ def test_a_retired_pull_secret_that_comes_back_begins_with_what_its_sources_have
 class FakeRegistry:
     """A registry that answers as the test says, and counts how often it was asked."""
 
-    def __init__(self, outcome: Outcome) -> None:
+    def __init__(self, outcome: ProofOutcome) -> None:
         self.outcome = outcome
         self.asked = 0
 
@@ -424,7 +424,7 @@ PROVED = replace(FOREVER, prove=ProofSettings())
 
 
 def test_a_content_that_its_registry_refuses_goes_nowhere(api: FakeApiServer, start: Start) -> None:
-    registry = FakeRegistry(Outcome.REFUSED)
+    registry = FakeRegistry(ProofOutcome.REFUSED)
     running = start(PROVED, registry.prove)
     until(lambda: everywhere(api, "first"))
     put_source(api, "second")
@@ -442,10 +442,10 @@ def test_a_content_that_replaces_one_during_its_proof_is_proved(api: FakeApiServ
 
     def prove(_entry: PullSecret, _base: LastGood | None, proposed: LastGood) -> ProofResult:
         if b"second" not in proposed.payload:
-            return ProofResult(Outcome.PROVED)
+            return ProofResult(ProofOutcome.PROVED)
         began.set()
         assert may_end.wait(30)
-        return ProofResult(Outcome.REFUSED, "registry: refused")
+        return ProofResult(ProofOutcome.REFUSED, "registry: refused")
 
     running = start(PROVED, prove)
     until(lambda: everywhere(api, "first"))
@@ -463,12 +463,12 @@ def test_a_content_that_its_registry_accepts_later_goes_on(
     api: FakeApiServer, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("webhook.sync.rollout_tests.PROOF_SECONDS", 0.1)
-    registry = FakeRegistry(Outcome.REFUSED)
+    registry = FakeRegistry(ProofOutcome.REFUSED)
     start(PROVED, registry.prove)
     until(lambda: everywhere(api, "first"))
     put_source(api, "second")
     until(lambda: registry.asked > 1)
-    registry.outcome = Outcome.PROVED
+    registry.outcome = ProofOutcome.PROVED
     until(lambda: has(api, "staging-a", "second"))
     assert has(api, "a", "first")
 
@@ -477,16 +477,16 @@ def test_a_registry_that_refuses_during_the_soak_gets_the_canary_its_content_bac
     api: FakeApiServer, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("webhook.sync.rollout_tests.PROOF_SECONDS", 0.1)
-    registry = FakeRegistry(Outcome.PROVED)
+    registry = FakeRegistry(ProofOutcome.PROVED)
     rotate(api, start(PROVED, registry.prove))
-    registry.outcome = Outcome.REFUSED
+    registry.outcome = ProofOutcome.REFUSED
     until(lambda: everywhere(api, "first"))
 
 
 def test_a_registry_that_does_not_answer_holds_the_rotation_until_a_person_promotes_it(
     api: FakeApiServer, start: Start
 ) -> None:
-    running = start(PROVED, FakeRegistry(Outcome.UNKNOWN).prove)
+    running = start(PROVED, FakeRegistry(ProofOutcome.UNKNOWN).prove)
     until(lambda: everywhere(api, "first"))
     put_source(api, "second")
     until(lambda: "RotationHeld" in reasons(api))
@@ -497,7 +497,7 @@ def test_a_registry_that_does_not_answer_holds_the_rotation_until_a_person_promo
 
 
 def test_a_soak_ends_only_after_a_proof(api: FakeApiServer, start: Start) -> None:
-    registry = FakeRegistry(Outcome.PROVED)
+    registry = FakeRegistry(ProofOutcome.PROVED)
     start(replace(PROVED, soak=0.1), registry.prove)
     until(lambda: everywhere(api, "first"))
     put_source(api, "second")
@@ -589,12 +589,12 @@ def payload_of(password: str) -> LastGood:
 
 @pytest.mark.parametrize("end", ["stored", "not stored", "another leader"])
 def test_a_refused_pod_holds_a_rotation_after_that_is_stored_and_also_if_the_leader_ends_in_between(end: str) -> None:
-    seconds, seen = [0.0], PodsSeen((PullFailure("staging-a", "web", "registry.example.com/a:1"),), 1)
+    seconds, seen = [0.0], PullReport((PullFailure("staging-a", "web", "registry.example.com/a:1"),), 1)
     settings = replace(FOREVER, watch_pods=True)
     first, second = payload_of("first"), payload_of("second")
     current = Content(second.payload, content_hash(second.payload))
 
-    def make(seen: PodsSeen, stored: StateDocument) -> Rollouts:
+    def make(seen: PullReport, stored: StateDocument) -> Rollouts:
         made = Rollouts(None, lambda *_: seen, monotonic=lambda: seconds[0])
         made.configure(configured(settings))
         made.load(stored)
@@ -620,7 +620,7 @@ def test_a_refused_pod_holds_a_rotation_after_that_is_stored_and_also_if_the_lea
         seconds[0] += UNSTORED_SECONDS
     else:
         # It writes the copies again, so it sees no failure that is newer than its copy.
-        rollouts = make(PodsSeen(watched=1), StateDocument({"pull": first}, rollouts=decode_rollouts(value)))
+        rollouts = make(PullReport(watched=1), StateDocument({"pull": first}, rollouts=decode_rollouts(value)))
         rollouts.observe("pull", second)
     held = state(rollouts)
     assert (held.stage, held.reason, held.pod) == (Stage.HELD, HoldReason.PODS_REFUSED, "staging-a/web")

@@ -338,7 +338,7 @@ def test_who_stands_by_knows_of_no_copies_and_takes_no_blame(api: FakeApiServer,
 def test_the_failures_of_a_term_end_with_it(busy: Running) -> None:
     account = busy.loop.contention
     for _ in range(REFERENCES.reverts + 1):
-        account.wrote_references("a", "default", ["pull"])
+        account.record_references("a", "default", ["pull"])
     assert status_of(busy).contended
 
     busy.leads = False

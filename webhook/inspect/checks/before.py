@@ -9,7 +9,7 @@ import msgspec
 
 from webhook.errors import ApiError, Forbidden
 from webhook.inspect.checks.codes import BEFORE
-from webhook.inspect.checks.result import Checkup, Outcome, finding, note, unknown
+from webhook.inspect.checks.result import CheckResult, Checkup, finding, note, unknown
 from webhook.inspect.checks.rights import (
     BINDINGS,
     EVICTIONS_GUARD,
@@ -93,13 +93,13 @@ def check_before(
         "PSW093": lambda: _namespace(reader, namespace),
         "PSW094": lambda: _names(reader, release, namespace, prefix, version),
     }
-    found: list[Outcome] = []
+    outcomes: list[CheckResult] = []
     for code in BEFORE:
         try:
-            found += list(checks[code]()) or [Outcome(code, Severity.OK, "")]
+            outcomes += list(checks[code]()) or [CheckResult(code, Severity.OK, "")]
         except ApiError as error:
-            found.append(unknown(code, str(error)))
-    return Checkup(tuple(found))
+            outcomes.append(unknown(code, str(error)))
+    return Checkup(tuple(outcomes))
 
 
 def _version(reader: Reader) -> tuple[int, ...]:
@@ -107,7 +107,7 @@ def _version(reader: Reader) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", text)[:2]))
 
 
-def _of_version(version: tuple[int, ...]) -> Iterator[Outcome]:
+def _of_version(version: tuple[int, ...]) -> Iterator[CheckResult]:
     text = ".".join(map(str, version))
     if version < OLDEST:
         yield finding("PSW090", f"the API server is Kubernetes {text}")
@@ -115,7 +115,7 @@ def _of_version(version: tuple[int, ...]) -> Iterator[Outcome]:
         yield note("PSW090", f"the API server is Kubernetes {text}, so guard.enabled has no effect")
 
 
-def _rights(reader: Reader, namespace: str, version: tuple[int, ...]) -> Iterator[Outcome]:
+def _rights(reader: Reader, namespace: str, version: tuple[int, ...]) -> Iterator[CheckResult]:
     kinds = [(*kind, "") for kind in (*_OF_CLUSTER, *(_POLICIES if version >= WITH_POLICIES else ()))]
     for group, resource, where in (*kinds, *((*kind, namespace) for kind in _OF_NAMESPACE)):
         attributes = {"verb": "create", "group": group, "resource": resource, "namespace": where}
@@ -127,14 +127,14 @@ def _rights(reader: Reader, namespace: str, version: tuple[int, ...]) -> Iterato
             yield finding("PSW091", lacking("create", resource, where), command)
 
 
-def _cert_manager(reader: Reader) -> Iterator[Outcome]:
+def _cert_manager(reader: Reader) -> Iterator[CheckResult]:
     groups = _decode_groups(reader.client.request("GET", "/apis")).groups
     if all(group.name != CERT_MANAGER for group in groups):
         yield finding("PSW092", f"the API server does not serve {CERT_MANAGER}")
 
 
-def _namespace(reader: Reader, namespace: str) -> Iterator[Outcome]:
-    content = reader.one(NAMESPACES, namespace)
+def _namespace(reader: Reader, namespace: str) -> Iterator[CheckResult]:
+    content = reader.get(NAMESPACES, namespace)
     if content is None:
         yield note("PSW093", f"namespace {namespace} does not exist: helm install --create-namespace creates it")
         return
@@ -150,7 +150,9 @@ def _namespace(reader: Reader, namespace: str) -> Iterator[Outcome]:
         yield finding("PSW093", f"a Pod like those of the chart is refused in namespace {namespace}: {error}")
 
 
-def _names(reader: Reader, release: str, namespace: str, fullname: str, version: tuple[int, ...]) -> Iterator[Outcome]:
+def _names(
+    reader: Reader, release: str, namespace: str, fullname: str, version: tuple[int, ...]
+) -> Iterator[CheckResult]:
     optional = (WEBHOOKS_GUARD, TOKENS_GUARD, EVICTIONS_GUARD, OPT_IN_GUARD)
     guards = (*GUARDS, *optional) if version >= WITH_POLICIES else ()
     for resource, name in (
@@ -159,13 +161,15 @@ def _names(reader: Reader, release: str, namespace: str, fullname: str, version:
         (CLUSTER_ROLES, f"{fullname}-webhook"),
         *((kind, f"{fullname}-{guard}") for guard in guards for kind in (POLICIES, BINDINGS)),
     ):
-        content = reader.one(resource, name)
+        content = reader.get(resource, name)
         if content is None:
             continue
         annotations = _decode_metadata(content).metadata.annotations or {}
         owner = tuple(annotations.get(f"meta.helm.sh/release-{part}", "") for part in ("name", "namespace"))
         if owner != (release, namespace):
-            whose = f"belongs to release {owner[0]} in namespace {owner[1]}" if owner[0] else "was not made by Helm"
+            owner_text = (
+                f"belongs to release {owner[0]} in namespace {owner[1]}" if owner[0] else "was not made by Helm"
+            )
             yield finding(
-                "PSW094", f"{resource.kind} {name} exists and {whose}", f"kubectl get {resource.plural} {name}"
+                "PSW094", f"{resource.kind} {name} exists and {owner_text}", f"kubectl get {resource.plural} {name}"
             )

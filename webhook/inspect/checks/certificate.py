@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from certs.validity import certificates_in, chain_of, check_key, check_purpose, covers
 from certs.verify import is_trusted
 from webhook.errors import CertificateInvalid, Forbidden
-from webhook.inspect.checks.result import Check, Context, Outcome, finding, lacking, note, unknown
+from webhook.inspect.checks.result import Check, CheckResult, Context, finding, lacking, note, unknown
 from webhook.kube.objects import AUTHORITY_KEY, CERTIFICATE_KEY, PRIVATE_KEY_KEY, decode_secret
 from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS
 from webhook.kube.webhook_configuration import decode_webhook_configuration
@@ -38,10 +38,10 @@ _HTTPS = 443
 _HANDSHAKE_SECONDS = 3.0
 
 
-def _look_at_certificate(context: Context) -> Iterator[Outcome]:
+def _look_at_certificate(context: Context) -> Iterator[CheckResult]:
     installed = context.installed
     name = f"{installed.fullname}-tls"
-    content = context.reader.one(SECRETS, name, installed.release.namespace)
+    content = context.reader.get(SECRETS, name, installed.release.namespace)
     secret = None if content is None else decode_secret(content)
     fields = (CERTIFICATE_KEY, PRIVATE_KEY_KEY, AUTHORITY_KEY)
     certificate, key, authority = (b"" if secret is None else secret.content(field) for field in fields)
@@ -68,23 +68,23 @@ def _look_at_certificate(context: Context) -> Iterator[Outcome]:
     yield from _used(context, chain)
 
 
-def _without_certificate(secret: str) -> Iterator[Outcome]:
+def _without_certificate(secret: str) -> Iterator[CheckResult]:
     for code in CERTIFICATE.codes:
         if code != "PSW020":
             yield unknown(code, f"Secret {secret} has no certificate that can be checked (PSW020)")
 
 
-def _age(code: str, what: str, certificate: Certificate, now: datetime) -> Iterator[Outcome]:
+def _age(code: str, subject: str, certificate: Certificate, now: datetime) -> Iterator[CheckResult]:
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if now > end:
-        yield finding(code, f"{what} expired at {end:%Y-%m-%d %H:%M} UTC")
+        yield finding(code, f"{subject} expired at {end:%Y-%m-%d %H:%M} UTC")
     elif now < begin:
-        yield finding(code, f"{what} is not valid before {begin:%Y-%m-%d %H:%M} UTC")
+        yield finding(code, f"{subject} is not valid before {begin:%Y-%m-%d %H:%M} UTC")
     elif now > begin + (end - begin) * RENEWED_SHARE:
-        yield finding(code, f"{what} expires at {end:%Y-%m-%d %H:%M} UTC and has not been renewed")
+        yield finding(code, f"{subject} expires at {end:%Y-%m-%d %H:%M} UTC and has not been renewed")
 
 
-def _authority(authority: bytes, now: datetime) -> Iterator[Outcome]:
+def _authority(authority: bytes, now: datetime) -> Iterator[CheckResult]:
     if not authority:
         return  # the tool that provides the certificate may keep its authority elsewhere
     try:
@@ -93,7 +93,7 @@ def _authority(authority: bytes, now: datetime) -> Iterator[Outcome]:
         yield finding("PSW024", f"ca.crt beside the serving certificate: {error}")
 
 
-def _used(context: Context, chain: list[Certificate]) -> Iterator[Outcome]:
+def _used(context: Context, chain: list[Certificate]) -> Iterator[CheckResult]:
     fullname = context.installed.fullname
     try:
         webhook = _registered(context)
@@ -105,18 +105,18 @@ def _used(context: Context, chain: list[Certificate]) -> Iterator[Outcome]:
         for code in _OF_REGISTERED:
             yield unknown(code, f"the API server calls no webhook of MutatingWebhookConfiguration {fullname} (PSW010)")
         return
-    for each in webhook.webhooks:
-        client = each.client_config
+    for hook in webhook.webhooks:
+        client = hook.client_config
         bundle = b64decode(client.ca_bundle)
         if not bundle and webhook.certificates_mode == "provided":
-            yield note("PSW015", f"{each.name} has no caBundle: the API server's system must trust the certificate")
+            yield note("PSW015", f"{hook.name} has no caBundle: the API server's system must trust the certificate")
         elif not bundle:
-            yield finding("PSW015", f"{each.name} has no caBundle")
+            yield finding("PSW015", f"{hook.name} has no caBundle")
         else:
             # PSW021 covers expiry. This check is only about trust.
             leaf = chain[0]
             at = min(max(context.now, leaf.not_valid_before_utc), leaf.not_valid_after_utc)
-            yield from _trust(each.name, is_trusted(chain, certificates_in(bundle)[0], at))
+            yield from _trust(hook.name, is_trusted(chain, certificates_in(bundle)[0], at))
     client = webhook.webhooks[0].client_config
     name = _called(client)
     if not covers(chain[0], name):
@@ -132,11 +132,11 @@ def _registered(context: Context) -> WebhookConfiguration | None:
     """
     if context.installed.webhook is not None:
         return context.installed.webhook
-    content = context.reader.one(MUTATING_WEBHOOK_CONFIGURATIONS, context.installed.fullname)
+    content = context.reader.get(MUTATING_WEBHOOK_CONFIGURATIONS, context.installed.fullname)
     return None if content is None else decode_webhook_configuration(content)
 
 
-def _trust(name: str, trusted: bool | None) -> Iterator[Outcome]:
+def _trust(name: str, trusted: bool | None) -> Iterator[CheckResult]:
     if trusted is None:
         yield unknown("PSW015", f"the keys in the chain behind the caBundle of {name} cannot be verified from here")
     elif not trusted:
@@ -149,7 +149,7 @@ def _called(client: ClientConfig) -> str:
     return urlsplit(client.url or "").hostname or ""
 
 
-def _served(url: str, stored: Certificate) -> Iterator[Outcome]:
+def _served(url: str, stored: Certificate) -> Iterator[CheckResult]:
     address = urlsplit(url)
     where = (address.hostname or "", address.port or _HTTPS)
     try:
@@ -173,12 +173,12 @@ OPERATIONS: Mapping[str, tuple[str, frozenset[str]]] = {
 _CONDITION = "a-reference-is-missing"
 
 
-def _look_at_registration(context: Context) -> Iterator[Outcome]:
+def _look_at_registration(context: Context) -> Iterator[CheckResult]:
     installed, registered = context.installed, _registered(context)
     if registered is None:
         yield from _unregistered(f"there is no MutatingWebhookConfiguration {installed.fullname}")
         return
-    webhooks = {each.name: each for each in registered.webhooks}
+    webhooks = {hook.name: hook for hook in registered.webhooks}
     for name in OPERATIONS:
         if name not in webhooks:
             yield from _unregistered(f"MutatingWebhookConfiguration {installed.fullname} has no webhook {name}")
@@ -190,23 +190,25 @@ def _look_at_registration(context: Context) -> Iterator[Outcome]:
         yield from _conditions(webhook, installed.configuration)
 
 
-def _unregistered(why: str) -> Iterator[Outcome]:
+def _unregistered(message: str) -> Iterator[CheckResult]:
     for code in REGISTRATION.codes:
-        yield finding(code, why) if code == "PSW010" else unknown(code, f"{why} (PSW010)")
+        yield finding(code, message) if code == "PSW010" else unknown(code, f"{message} (PSW010)")
 
 
-def _rules(webhook: Webhook) -> Iterator[Outcome]:
-    resource, wanted = OPERATIONS[webhook.name]
-    asked = {(each, operation) for rule in webhook.rules for each in rule.resources for operation in rule.operations}
-    missing = sorted(operation for operation in wanted if (resource, operation) not in asked)
+def _rules(webhook: Webhook) -> Iterator[CheckResult]:
+    resource, required = OPERATIONS[webhook.name]
+    calls = {(name, operation) for rule in webhook.rules for name in rule.resources for operation in rule.operations}
+    missing = sorted(operation for operation in required if (resource, operation) not in calls)
     if missing:
         yield finding("PSW011", f"{webhook.name} is not called for {' and '.join(missing)} of {resource}")
-    others = sorted(f"{operation} of {each}" for each, operation in asked - {(resource, each) for each in wanted})
+    others = sorted(
+        f"{operation} of {name}" for name, operation in calls - {(resource, operation) for operation in required}
+    )
     if others:
         yield finding("PSW011", f"{webhook.name} is also called for {' and '.join(others)}")
 
 
-def _selectors(webhook: Webhook, configuration: Configuration) -> Iterator[Outcome]:
+def _selectors(webhook: Webhook, configuration: Configuration) -> Iterator[CheckResult]:
     opt_in = configuration.opt_in
     excluded = tuple(sorted(configuration.excluded_namespaces))
     of_namespaces = (
@@ -219,11 +221,11 @@ def _selectors(webhook: Webhook, configuration: Configuration) -> Iterator[Outco
 
 
 def _required(
-    webhook: Webhook, field: str, selector: LabelSelector, wanted: Iterable[Requirement]
-) -> Iterator[Outcome]:
-    there = {_sorted(each) for each in selector.selector().requirements}
-    for requirement in wanted:
-        if requirement not in there:
+    webhook: Webhook, field: str, selector: LabelSelector, requirements: Iterable[Requirement]
+) -> Iterator[CheckResult]:
+    present = set(map(_sorted, selector.selector().requirements))
+    for requirement in requirements:
+        if requirement not in present:
             values = f" ({', '.join(requirement.values)})" if requirement.values else ""
             yield finding(
                 "PSW012", f"the {field} of {webhook.name} lacks {requirement.key} {requirement.operator}{values}"
@@ -234,30 +236,32 @@ def _sorted(requirement: Requirement) -> Requirement:
     return Requirement(requirement.key, requirement.operator, tuple(sorted(requirement.values)))
 
 
-def _policies(webhook: Webhook, configuration: WebhookConfiguration) -> Iterator[Outcome]:
-    for field, value, wanted in (
+def _policies(webhook: Webhook, configuration: WebhookConfiguration) -> Iterator[CheckResult]:
+    for field, value, expected in (
         ("sideEffects", webhook.side_effects, "None"),
         ("matchPolicy", webhook.match_policy, "Equivalent"),
     ):
-        if value != wanted:
-            yield finding("PSW013", f"{field} of {webhook.name} is {value or 'not set'}, and should be {wanted}")
+        if value != expected:
+            yield finding("PSW013", f"{field} of {webhook.name} is {value or 'not set'}, and should be {expected}")
     installers = configuration.managers_of(webhook.name, "sideEffects")
     for field in ("failurePolicy", "reinvocationPolicy", "timeoutSeconds"):
         managers = configuration.managers_of(webhook.name, field)
         if installers and managers and not managers & installers:
-            who = ", ".join(sorted(managers))
-            yield finding("PSW013", f"{field} of {webhook.name} has been changed by {who} since it was installed")
+            manager_names = ", ".join(sorted(managers))
+            yield finding(
+                "PSW013", f"{field} of {webhook.name} has been changed by {manager_names} since it was installed"
+            )
 
 
-def _conditions(webhook: Webhook, configuration: Configuration) -> Iterator[Outcome]:
+def _conditions(webhook: Webhook, configuration: Configuration) -> Iterator[CheckResult]:
     if not webhook.match_conditions:
         yield note("PSW014", f"{webhook.name} has no match condition: the API server calls it for every object")
         return
     of_pods = OPERATIONS[webhook.name][0] == "pods"
-    if configuration.excluded_patterns and all(each.name != EXCLUDED for each in webhook.match_conditions):
+    if configuration.excluded_patterns and all(condition.name != EXCLUDED for condition in webhook.match_conditions):
         patterns = ", ".join(configuration.excluded_patterns)
         yield finding("PSW014", f"no match condition of {webhook.name} excludes the namespaces {patterns}")
-    due = [each.name for each in configuration.pull_secrets if not (of_pods and each.pods is PodPolicy.NEVER)]
+    due = [entry.name for entry in configuration.pull_secrets if not (of_pods and entry.pods is PodPolicy.NEVER)]
     for condition in webhook.match_conditions:
         if condition.name != _CONDITION:
             continue

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from webhook.errors import Forbidden
-from webhook.inspect.checks.result import Check, Context, Outcome, finding, lacking, note, unknown
+from webhook.inspect.checks.result import Check, CheckResult, Context, finding, lacking, note, unknown
 from webhook.inspect.checks.sources import unread_sources
 from webhook.inspect.healing import read_records
 from webhook.inspect.namespaces import opt_in_labels
@@ -21,7 +21,7 @@ from webhook.kube.objects import decode_secret, to_namespace
 from webhook.kube.resources import NAMESPACES, SECRETS, Collection
 from webhook.kube.wire import PartialObjectMetadata
 from webhook.report.explain.commands import conflict_command, create_source, retire_command
-from webhook.report.explain.obstacle import nearest, standing_reports
+from webhook.report.explain.obstacle import nearest_obstacle, standing_reports
 from webhook.report.preview.copies import METADATA_DIFFERS
 from webhook.report.preview.row import Effect, PreviewReason
 from webhook.report.rollout import describe_rollout, hold_sentence
@@ -44,20 +44,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from webhook.inspect.reader import Reader
-    from webhook.inspect.release import Installed
-    from webhook.report.explain.obstacle import Report, Target
+    from webhook.inspect.release import InstalledRelease
+    from webhook.report.explain.obstacle import EventReport, Target
     from webhook.report.preview.row import Row
     from webhook.rules.configuration import Configuration
     from webhook.rules.objects import Namespace
     from webhook.rules.state_document import HeldRemovals, StoredRollout
 
 
-def _look_at_configuration(context: Context) -> Iterator[Outcome]:
+def _look_at_configuration(context: Context) -> Iterator[CheckResult]:
     configuration = context.installed.configuration
     others = opt_in_labels(context.reader)
     unused = {entry.name for entry in configuration.pull_secrets}
-    for each in context.reader.each(Collection(NAMESPACES), PartialObjectMetadata):
-        namespace = to_namespace(each)
+    for item in context.reader.items(Collection(NAMESPACES), PartialObjectMetadata):
+        namespace = to_namespace(item)
         unused -= {entry.name for entry in selected_pull_secrets(configuration, namespace)}
         if not namespace.terminating:
             yield from _labels(namespace, configuration, others)
@@ -70,17 +70,17 @@ def _look_at_configuration(context: Context) -> Iterator[Outcome]:
     yield from _issued_before(context)
 
 
-def _dropped(context: Context) -> Iterator[Outcome]:
+def _dropped(context: Context) -> Iterator[CheckResult]:
     """Yield the names of copies that the configuration does not contain any more."""
     installed = context.installed
     labels = labels_for(installed.release.name, installed.release.namespace)
     selector = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items())}
-    known = set(installed.configuration.secret_names)
+    configured = set(installed.configuration.secret_names)
     dropped: Counter[str] = Counter()
     try:
-        for each in context.reader.each(Collection(SECRETS), PartialObjectMetadata, selector):
-            if each.metadata.namespace != installed.release.namespace:
-                dropped.update({each.metadata.name} - known)
+        for secret in context.reader.items(Collection(SECRETS), PartialObjectMetadata, selector):
+            if secret.metadata.namespace != installed.release.namespace:
+                dropped.update({secret.metadata.name} - configured)
     except Forbidden:
         yield note("PSW034", "copies of dropped names were not looked for: you lack the right to list Secrets")
     retired = sorted({*installed.configuration.retired, *dropped})
@@ -90,14 +90,14 @@ def _dropped(context: Context) -> Iterator[Outcome]:
         yield finding("PSW034", f"the configuration makes no copies of {name} any more, and {copies} left", retire)
 
 
-def _issued_before(context: Context) -> Iterator[Outcome]:
+def _issued_before(context: Context) -> Iterator[CheckResult]:
     """Yield the issued Secrets of sources that the configuration does not contain any more."""
-    release, known = context.installed.release, context.installed.configuration.issued_names
+    release, issued_names = context.installed.release, context.installed.configuration.issued_names
     selector = {"labelSelector": f"{ISSUED_BY_LABEL}={release.name}"}
     try:
-        for each in context.reader.each(Collection(SECRETS, release.namespace), PartialObjectMetadata, selector):
-            if each.metadata.name not in known:
-                name = each.metadata.name
+        for secret in context.reader.items(Collection(SECRETS, release.namespace), PartialObjectMetadata, selector):
+            if secret.metadata.name not in issued_names:
+                name = secret.metadata.name
                 detail = (
                     f"Secret {release.namespace}/{name} has a credential of a source that is not in the configuration"
                 )
@@ -106,19 +106,19 @@ def _issued_before(context: Context) -> Iterator[Outcome]:
         yield note("PSW034", "issued Secrets were not looked for: you lack the right to list Secrets")
 
 
-def _labels(namespace: Namespace, configuration: Configuration, others: frozenset[str]) -> Iterator[Outcome]:
+def _labels(namespace: Namespace, configuration: Configuration, others: frozenset[str]) -> Iterator[CheckResult]:
     """Yield the suspicious opt-in labels of one namespace."""
     opt_in = configuration.opt_in
-    wanted = opt_in.deciding_label
+    label = opt_in.deciding_label
     if configuration.excludes(namespace.name):
         if namespace.labels.get(opt_in.label) == opt_in.deciding_value:
             command = f"kubectl label namespace {namespace.name} {opt_in.label}-"
-            yield finding("PSW033", f"namespace {namespace.name} is excluded and has the label {wanted}", command)
+            yield finding("PSW033", f"namespace {namespace.name} is excluded and has the label {label}", command)
         return
     typed = mistyped_opt_in(namespace.labels, opt_in, others)
     if typed is not None:
-        command = f"kubectl label --overwrite namespace {namespace.name} {wanted}"
-        detail = f"namespace {namespace.name} has the label {'='.join(typed)}: was {wanted} meant?"
+        command = f"kubectl label --overwrite namespace {namespace.name} {label}"
+        detail = f"namespace {namespace.name} has the label {'='.join(typed)}: was {label} meant?"
         yield finding("PSW031", detail, command)
 
 
@@ -146,7 +146,7 @@ class _Causes:
     def __init__(self, context: Context, rows: Iterable[Row]) -> None:
         self._context = context
         self._wrong = {(row.namespace, _target(row)) for row in rows}
-        self._reports: dict[str, list[Report]] | None = None
+        self._reports: dict[str, list[EventReport]] | None = None
 
     def of(self, row: Row) -> str:
         """Return the text that follows the sentence about a row."""
@@ -157,10 +157,10 @@ class _Causes:
             lambda target: (row.namespace, target) not in self._wrong,
             partial(is_written_since, self._context.reader),
         )
-        obstacle = nearest(reports, targets)
-        return "" if obstacle is None else f"{':' if obstacle.is_cause else ';'} {obstacle.why}"
+        obstacle = nearest_obstacle(reports, targets)
+        return "" if obstacle is None else f"{':' if obstacle.is_cause else ';'} {obstacle.message}"
 
-    def _in(self, namespace: str) -> list[Report]:
+    def _in(self, namespace: str) -> list[EventReport]:
         if self._reports is None:
             self._reports = defaultdict(list)
             for report in read_reports(self._context.reader, None):
@@ -173,18 +173,18 @@ def _target(row: Row) -> Target:
     return kind, name
 
 
-def _look_at_copies(context: Context) -> Iterator[Outcome]:
+def _look_at_copies(context: Context) -> Iterator[CheckResult]:
     yield from _unseen(context)
-    found: dict[str, list[Row]] = defaultdict(list)
+    rows_by_code: dict[str, list[Row]] = defaultdict(list)
     for row in context.forecast().rows:
         if row.reason in _SOURCES and row.effect is Effect.PROBLEM:
             yield _of_source(row)
         elif row.reason == PreviewReason.COPY_KEPT:
-            yield note("PSW051", f"{row.title.partition('/')[2]}: {row.why}")
+            yield note("PSW051", f"{row.title.partition('/')[2]}: {row.message}")
         elif code := _code(row):
-            found[code].append(row)
-    causes = _Causes(context, [row for rows in found.values() for row in rows])
-    for code, rows in sorted(found.items()):
+            rows_by_code[code].append(row)
+    causes = _Causes(context, [row for rows in rows_by_code.values() for row in rows])
+    for code, rows in sorted(rows_by_code.items()):
         if code == "PSW054" and _holds_removals(context):
             removals = "1 removal is" if len(rows) == 1 else f"{len(rows)} removals are"
             yield note(code, f"{removals} due; those that the configuration alone causes are held (PSW035)")
@@ -192,7 +192,7 @@ def _look_at_copies(context: Context) -> Iterator[Outcome]:
             yield from _findings(context.reader, code, rows, causes)
 
 
-def _unseen(context: Context) -> Iterator[Outcome]:
+def _unseen(context: Context) -> Iterator[CheckResult]:
     """Yield what is not known about copies and references, because a right is missing."""
     yield from unread_sources(context, "PSW040", "PSW041", "PSW051")
     if not context.sources().is_state_read:
@@ -217,12 +217,12 @@ def _holds_removals(context: Context) -> bool:
     return held is not None and held.digest == digest(context.installed.configuration)
 
 
-def _of_source(row: Row) -> Outcome:
+def _of_source(row: Row) -> CheckResult:
     name = row.title.partition("/")[2]
     if row.reason != SourceReason.ABSENT:
         code = "PSW040" if row.reason == PreviewReason.SOURCE_NAME_HASHED else "PSW041"
-        return finding(code, f"{row.why} ({row.reason})", f"pullsecrets explain reason/{row.reason}")
-    return finding("PSW040", f"{row.why} ({row.reason})", create_source(row.namespace, name, "REGISTRY"))
+        return finding(code, f"{row.message} ({row.reason})", f"pullsecrets explain reason/{row.reason}")
+    return finding("PSW040", f"{row.message} ({row.reason})", create_source(row.namespace, name, "REGISTRY"))
 
 
 def _code(row: Row) -> str:
@@ -243,7 +243,7 @@ def _code(row: Row) -> str:
     return {Effect.CREATE: "PSW050", Effect.UPDATE: "PSW051", Effect.REFERENCES: "PSW053"}.get(row.effect, "")
 
 
-def _findings(reader: Reader, code: str, rows: list[Row], causes: _Causes) -> Iterator[Outcome]:
+def _findings(reader: Reader, code: str, rows: list[Row], causes: _Causes) -> Iterator[CheckResult]:
     """Yield the first findings, each with the controller's report about it or its namespace."""
     for row in rows[:SHOWN]:
         cause = causes.of(row) if row.effect.is_change else ""
@@ -255,10 +255,10 @@ def _findings(reader: Reader, code: str, rows: list[Row], causes: _Causes) -> It
 def _due(row: Row) -> str:
     """Return why a copy is not right. It may wait for sync, or for its turn in a rotation."""
     if row.reason == PreviewReason.COPY_OUTDATED:
-        return f"; {row.why}"
+        return f"; {row.message}"
     if row.effect is not Effect.UPDATE or row.reason == PreviewReason.SOURCE_NOT_SEEN:
         return ""
-    return f"; {METADATA_DIFFERS}" if row.why.endswith(METADATA_DIFFERS) else f"; it must be {row.why}"
+    return f"; {METADATA_DIFFERS}" if row.message.endswith(METADATA_DIFFERS) else f"; it must be {row.message}"
 
 
 def _command(reader: Reader, code: str, row: Row) -> str:
@@ -285,7 +285,7 @@ COPIES = Check(
 )
 
 
-def _stopped(name: str, stored: StoredRollout) -> Iterator[Outcome]:
+def _stopped(name: str, stored: StoredRollout) -> Iterator[CheckResult]:
     """Yield a rotation that does not go on: one that is held, or that a person has aborted."""
     rollout, command = stored.rollout, f"kubectl pullsecrets rotate {name}"
     if rollout.stage is Stage.HELD:
@@ -294,7 +294,7 @@ def _stopped(name: str, stored: StoredRollout) -> Iterator[Outcome]:
         yield note("PSW037", f"the rotation of {name} was aborted: {describe_rollout(rollout, stored.progress)}")
 
 
-def _held(installed: Installed, held: HeldRemovals) -> Outcome:
+def _held(installed: InstalledRelease, held: HeldRemovals) -> CheckResult:
     """Return the finding about held removals; its command confirms those of the present configuration only."""
     if held.digest != digest(installed.configuration):
         return finding(
@@ -310,10 +310,10 @@ def _held(installed: Installed, held: HeldRemovals) -> Outcome:
     )
 
 
-def _look_at_state(context: Context) -> Iterator[Outcome]:
+def _look_at_state(context: Context) -> Iterator[CheckResult]:
     installed = context.installed
     name, where = f"{installed.fullname}{STATE_SUFFIX}", installed.release.namespace
-    content = context.reader.one(SECRETS, name, where)
+    content = context.reader.get(SECRETS, name, where)
     secret = None if content is None else decode_secret(content)
     if secret is not None and (problem := problem_of(secret)):
         command = remedy_of(secret)
@@ -326,7 +326,7 @@ def _look_at_state(context: Context) -> Iterator[Outcome]:
         yield _held(installed, stored.held)
     sources = context.sources()
     yield from unread_sources(context, "PSW044")
-    lacking = []
+    incomplete = []
     for entry in installed.configuration.copied:
         expected, kept = sources.expected(entry), stored.last_good.get(entry.name)
         rollout = stored.rollouts.get(entry.name) if entry.rollout is not None else None
@@ -336,15 +336,15 @@ def _look_at_state(context: Context) -> Iterator[Outcome]:
         same = kept is not None and kept.source_names == entry.sources
         same = same and kept is not None and hash_for_copies(entry, kept.payload) == needed
         if entry.sources and expected.hash is not None and not same:
-            lacking.append(entry.name)
-    if lacking:
-        yield finding("PSW044", f"Secret {where}/{name} lacks the content of {_few(lacking)}")
+            incomplete.append(entry.name)
+    if incomplete:
+        yield finding("PSW044", f"Secret {where}/{name} lacks the content of {_few(incomplete)}")
 
 
 STORED_STATE = Check(("PSW035", "PSW037", "PSW044"), _look_at_state)
 
 
-def _look_at_healing(context: Context) -> Iterator[Outcome]:
+def _look_at_healing(context: Context) -> Iterator[CheckResult]:
     installed = context.installed
     if not installed.configuration.healing.enabled:
         return
@@ -352,7 +352,7 @@ def _look_at_healing(context: Context) -> Iterator[Outcome]:
     if records is None:
         yield from lacking(("PSW072",), _right_to_state(context))
         return
-    for record in sorted(records.values(), key=lambda each: (each.namespace, each.owner)):
+    for record in sorted(records.values(), key=lambda owner_record: (owner_record.namespace, owner_record.owner)):
         if record.trial is Trial.REFUTED:
             detail = (
                 f"healing evicts no further Pod of {record.owner} in namespace {record.namespace}: the Pod that "

@@ -9,7 +9,7 @@ import msgspec
 
 from webhook import __version__
 from webhook.errors import Forbidden
-from webhook.inspect.checks.result import Check, Context, Outcome, finding, note
+from webhook.inspect.checks.result import Check, CheckResult, Context, finding, note
 from webhook.inspect.obstacles import read_holder
 from webhook.kube.resources import Resource
 from webhook.kube.wire import ObjectMeta, decoder
@@ -58,22 +58,24 @@ class Deployment(msgspec.Struct, frozen=True):
 _decode_deployment: Callable[[bytes], Deployment] = decoder(Deployment)
 
 
-def _look(context: Context) -> Iterator[Outcome]:
+def _look(context: Context) -> Iterator[CheckResult]:
     yield from _leader(context)
-    found = list(_deployments(context))
+    deployments = list(_deployments(context))
     names = {f"{context.installed.fullname}-{role}" for role in _ROLES}
-    if absent := sorted(names - {each.metadata.name for each in found}):
-        subject = f"Deployment {absent[0]} does" if found else f"Deployments {listed(absent)} do"
+    if absent := sorted(names - {deployment.metadata.name for deployment in deployments}):
+        subject = f"Deployment {absent[0]} does" if deployments else f"Deployments {listed(absent)} do"
         # The chart makes both or none: with deployments.enabled off, the processes run elsewhere.
-        absence = finding if found else note
+        absence = finding if deployments else note
         yield absence("PSW061", f"{subject} not exist, so no replicas were counted")
         yield note("PSW062", f"{subject} not exist, so no images were compared")
-    for each in found:
-        if each.status.ready_replicas < each.spec.replicas:
-            ready = f"{each.status.ready_replicas} of {each.spec.replicas}"
-            command = f"kubectl -n {context.installed.release.namespace} describe deployment {each.metadata.name}"
-            yield finding("PSW061", f"{ready} replicas of Deployment {each.metadata.name} are ready", command)
-    images = {container.image for each in found for container in each.spec.template.spec.containers[:1]}
+    for deployment in deployments:
+        if deployment.status.ready_replicas < deployment.spec.replicas:
+            ready = f"{deployment.status.ready_replicas} of {deployment.spec.replicas}"
+            command = f"kubectl -n {context.installed.release.namespace} describe deployment {deployment.metadata.name}"
+            yield finding("PSW061", f"{ready} replicas of Deployment {deployment.metadata.name} are ready", command)
+    images = {
+        container.image for deployment in deployments for container in deployment.spec.template.spec.containers[:1]
+    }
     if len(images) > 1:
         yield finding("PSW062", f"the Deployments run different images: {', '.join(sorted(images))}")
     webhook = context.installed.webhook
@@ -82,11 +84,11 @@ def _look(context: Context) -> Iterator[Outcome]:
         yield note("PSW062", f"the chart is of version {version}, this command of {__version__}")
 
 
-def _leader(context: Context) -> Iterator[Outcome]:
+def _leader(context: Context) -> Iterator[CheckResult]:
     holder = read_holder(context.reader, context.installed)
     obstacle = holder.obstacle(context.now)
     if obstacle is not None:
-        yield finding("PSW060", f"{obstacle.why}: copies and references are not kept up to date; {obstacle.advice}")
+        yield finding("PSW060", f"{obstacle.message}: copies and references are not kept up to date; {obstacle.advice}")
     if holder.renewed is not None and holder.renewed - context.now > SKEW:
         ahead = (holder.renewed - context.now).total_seconds()
         yield finding("PSW063", f"the clock of {holder.identity} is {ahead:.0f} s ahead of this one")
@@ -95,7 +97,7 @@ def _leader(context: Context) -> Iterator[Outcome]:
 def _deployments(context: Context) -> Iterator[Deployment]:
     installed = context.installed
     for role in _ROLES:
-        content = context.reader.one(DEPLOYMENTS, f"{installed.fullname}-{role}", installed.release.namespace)
+        content = context.reader.get(DEPLOYMENTS, f"{installed.fullname}-{role}", installed.release.namespace)
         if content is not None:
             yield _decode_deployment(content)
 
@@ -105,14 +107,14 @@ def user_of(context: Context, role: str) -> str:
     installed = context.installed
     name = f"{installed.fullname}-{role}"
     try:
-        content = context.reader.one(DEPLOYMENTS, name, installed.release.namespace)
+        content = context.reader.get(DEPLOYMENTS, name, installed.release.namespace)
     except Forbidden:
         content = None
     account = "" if content is None else _decode_deployment(content).spec.template.spec.service_account_name
     return f"system:serviceaccount:{installed.release.namespace}:{account or name}"
 
 
-def clock_skew(server: str, now: datetime) -> Iterator[Outcome]:
+def clock_skew(server: str, now: datetime) -> Iterator[CheckResult]:
     """Yield the difference between the API server's clock and this one; the server's time is in whole seconds."""
     skew = datetime.fromisoformat(server).astimezone(UTC) - now
     if abs(skew) > SKEW:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from webhook.inspect.reader import Reader
-    from webhook.inspect.release import Installed
+    from webhook.inspect.release import InstalledRelease
     from webhook.report.preview.preview import Preview
     from webhook.report.preview.secrets import Sources
 
@@ -27,7 +27,7 @@ RESULTS = {Severity.OK: "ok", Severity.FAULT: "FAIL", Severity.NOTE: "note", Sev
 _NAMES = {Severity.OK: "ok", Severity.FAULT: "finding", Severity.NOTE: "note", Severity.UNKNOWN: "unknown"}
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class CheckResult(msgspec.Struct, frozen=True):
     """One result of one check; a check that finds several faults has several.
 
     ``command`` shows more about this very object, or corrects it; empty if the advice of the code is enough.
@@ -58,7 +58,7 @@ class Context(msgspec.Struct, frozen=True):
     """
 
     reader: Reader
-    installed: Installed
+    installed: InstalledRelease
     now: datetime
     forecast: Callable[[], Preview]
     sources: Callable[[], Sources]
@@ -68,13 +68,13 @@ class Check(msgspec.Struct, frozen=True):
     """A check that may cover several codes; a code without a result is in order."""
 
     codes: tuple[str, ...]
-    look: Callable[[Context], Iterator[Outcome]]
+    look: Callable[[Context], Iterator[CheckResult]]
 
 
 class Checkup(msgspec.Struct, frozen=True):
     """The outcomes of all checks, in the order of the codes."""
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[CheckResult, ...]
 
     @property
     def exit_code(self) -> int:
@@ -90,15 +90,15 @@ class Checkup(msgspec.Struct, frozen=True):
     def lines(self) -> list[Line]:
         """Return the lines of the table: all that is not ok."""
         return [
-            Line((each.code, RESULTS[each.severity], each.title, each.detail), each.severity.value)
-            for each in self.outcomes
-            if each.severity is not Severity.OK
+            Line((outcome.code, RESULTS[outcome.severity], outcome.title, outcome.detail), outcome.severity.value)
+            for outcome in self.outcomes
+            if outcome.severity is not Severity.OK
         ]
 
     @property
     def causes(self) -> list[str]:
         """The codes of faults because of which new objects are not injected, either surely or probably."""
-        faults = {each.code for each in self.outcomes if each.severity is Severity.FAULT}
+        faults = {outcome.code for outcome in self.outcomes if outcome.severity is Severity.FAULT}
         return sorted(faults & _STOP_INJECTION)
 
     def paragraphs(self, *, verbose: bool = False) -> Iterator[Paragraph]:
@@ -107,21 +107,21 @@ class Checkup(msgspec.Struct, frozen=True):
         for outcome in self.outcomes:
             if verbose or not (outcome.severity is Severity.OK or outcome.lacks):
                 groups[group_of(outcome.code)].append(outcome)
-        ranks = {name: min(_ORDER.index(each.severity) for each in found) for name, found in groups.items()}
+        ranks = {name: min(_ORDER.index(outcome.severity) for outcome in outcomes) for name, outcomes in groups.items()}
         for name in sorted(groups, key=lambda name: (ranks[name], [*GROUPS.values()].index(name))):
             yield Paragraph("", name, "bold")
-            folded = [each for each in groups[name] if self._follows(each) and not verbose]
+            folded = [outcome for outcome in groups[name] if self._follows(outcome) and not verbose]
             yield from _of_consequences(folded, self.causes)
-            yield from _of_group([each for each in groups[name] if each not in folded])
+            yield from _of_group([outcome for outcome in groups[name] if outcome not in folded])
             yield Paragraph("")
         if not verbose:
-            yield from _of_rights([each for each in self.outcomes if each.lacks])
-        ok = Counter(group_of(each.code) for each in self.outcomes if each.severity is Severity.OK)
+            yield from _of_rights([outcome for outcome in self.outcomes if outcome.lacks])
+        ok = Counter(group_of(outcome.code) for outcome in self.outcomes if outcome.severity is Severity.OK)
         if ok and not verbose:
             parts = ", ".join(f"{name} {number}" for name, number in ok.items())
             yield Paragraph(f"{parts} (-v lists them)", "ok:", Severity.OK.value)
 
-    def _follows(self, outcome: Outcome) -> bool:
+    def _follows(self, outcome: CheckResult) -> bool:
         return outcome.severity is Severity.FAULT and outcome.code in _REHEARSALS and bool(self.causes)
 
     def document(self) -> dict[str, object]:
@@ -130,22 +130,22 @@ class Checkup(msgspec.Struct, frozen=True):
             "healthy": self.exit_code == 0,
             "checks": [
                 {
-                    "code": each.code,
-                    "group": group_of(each.code),
-                    "result": _NAMES[each.severity],
-                    "title": each.title,
-                    "detail": each.detail or None,
-                    "advice": None if each.severity is Severity.OK else each.advice,
-                    "command": each.command or None,
-                    "link": link(each.code),
+                    "code": outcome.code,
+                    "group": group_of(outcome.code),
+                    "result": _NAMES[outcome.severity],
+                    "title": outcome.title,
+                    "detail": outcome.detail or None,
+                    "advice": None if outcome.severity is Severity.OK else outcome.advice,
+                    "command": outcome.command or None,
+                    "link": link(outcome.code),
                 }
-                for each in self.outcomes
+                for outcome in self.outcomes
             ],
         }
 
     def summary(self) -> str:
         """Return the result as one line."""
-        total = Counter(each.severity for each in self.outcomes)
+        total = Counter(outcome.severity for outcome in self.outcomes)
         parts = [counted(total[Severity.FAULT], "finding"), f"{total[Severity.OK]} ok"]
         if total[Severity.NOTE]:
             parts.append(counted(total[Severity.NOTE], "note"))
@@ -164,27 +164,29 @@ _WIDTH = 5
 """Characters of the longest result and a space, to which the others are filled up."""
 
 
-def _of_group(outcomes: list[Outcome]) -> Iterator[Paragraph]:
+def _of_group(outcomes: list[CheckResult]) -> Iterator[Paragraph]:
     """Yield the results of a group: the details of a code, then the advice for all of them, once."""
-    results: dict[tuple[str, Severity], list[Outcome]] = defaultdict(list)
-    for each in outcomes:
-        results[each.code, each.severity].append(each)
+    results: dict[tuple[str, Severity], list[CheckResult]] = defaultdict(list)
+    for outcome in outcomes:
+        results[outcome.code, outcome.severity].append(outcome)
     for code, severity in sorted(results, key=lambda key: (_ORDER.index(key[1]), key[0])):
-        found = results[code, severity]
-        yield Paragraph(f"{code} {found[0].title}", RESULTS[severity].ljust(_WIDTH - 1), severity.value, indent=2)
-        for each in found:
-            if each.detail:
-                yield Paragraph(each.detail, indent=2 + _WIDTH)
-            if each.command:
-                yield Paragraph(each.command, colour="bold", indent=4 + _WIDTH, is_command=True)
+        code_outcomes = results[code, severity]
+        yield Paragraph(
+            f"{code} {code_outcomes[0].title}", RESULTS[severity].ljust(_WIDTH - 1), severity.value, indent=2
+        )
+        for outcome in code_outcomes:
+            if outcome.detail:
+                yield Paragraph(outcome.detail, indent=2 + _WIDTH)
+            if outcome.command:
+                yield Paragraph(outcome.command, colour="bold", indent=4 + _WIDTH, is_command=True)
         if severity is Severity.FAULT:
-            yield Paragraph(found[0].advice, "to do:", "bold", indent=2 + _WIDTH)
+            yield Paragraph(code_outcomes[0].advice, "to do:", "bold", indent=2 + _WIDTH)
             yield Paragraph(link(code), "see:", "bold", indent=2 + _WIDTH)
 
 
-def _of_consequences(outcomes: Sequence[Outcome], causes: Sequence[str]) -> Iterator[Paragraph]:
+def _of_consequences(outcomes: Sequence[CheckResult], causes: Sequence[str]) -> Iterator[Paragraph]:
     """Yield findings that another one explains: their subjects, and where to begin."""
-    codes = {each.code: each.title for each in outcomes}
+    codes = {outcome.code: outcome.title for outcome in outcomes}
     for code, title in sorted(codes.items()):
         yield Paragraph(f"{code} {title}", RESULTS[Severity.FAULT].ljust(_WIDTH - 1), Severity.FAULT.value, indent=2)
     if codes:
@@ -192,37 +194,37 @@ def _of_consequences(outcomes: Sequence[Outcome], causes: Sequence[str]) -> Iter
         yield Paragraph(todo, "to do:", "bold", indent=2 + _WIDTH)
 
 
-def _of_rights(skipped: list[Outcome]) -> Iterator[Paragraph]:
+def _of_rights(skipped: list[CheckResult]) -> Iterator[Paragraph]:
     """Yield the missing rights, each once, instead of every check that needs one of them."""
     if not skipped:
         return
-    codes = len({each.code for each in skipped})
+    codes = len({outcome.code for outcome in skipped})
     yield Paragraph("", "rights that you lack", "bold")
     text = f"{counted(codes, 'check was', 'checks were')} skipped (-v lists them), because you lack the right to:"
     yield Paragraph(text, RESULTS[Severity.UNKNOWN].ljust(_WIDTH - 1), Severity.UNKNOWN.value, indent=2)
-    for right in dict.fromkeys(each.lacks for each in skipped):
+    for right in dict.fromkeys(outcome.lacks for outcome in skipped):
         yield Paragraph(right, indent=2 + _WIDTH)
     todo = "Ask for these rights, or ask a person who has them to run pullsecrets check."
     yield Paragraph(todo, "to do:", "bold", indent=2 + _WIDTH)
     yield Paragraph("")
 
 
-def finding(code: str, detail: str, command: str = "") -> Outcome:
+def finding(code: str, detail: str, command: str = "") -> CheckResult:
     """Return a fault, with a command that shows more about it or corrects it."""
-    return Outcome(code, Severity.FAULT, detail, command)
+    return CheckResult(code, Severity.FAULT, detail, command)
 
 
-def note(code: str, detail: str) -> Outcome:
+def note(code: str, detail: str) -> CheckResult:
     """Return useful information."""
-    return Outcome(code, Severity.NOTE, detail)
+    return CheckResult(code, Severity.NOTE, detail)
 
 
-def unknown(code: str, detail: str, lacks: str = "") -> Outcome:
+def unknown(code: str, detail: str, lacks: str = "") -> CheckResult:
     """Return that a check was not possible, perhaps because a right is missing."""
-    return Outcome(code, Severity.UNKNOWN, detail, lacks=lacks)
+    return CheckResult(code, Severity.UNKNOWN, detail, lacks=lacks)
 
 
-def lacking(codes: Iterable[str], right: str) -> Iterator[Outcome]:
+def lacking(codes: Iterable[str], right: str) -> Iterator[CheckResult]:
     """Yield that checks were not possible without a right, such as ``list namespaces``."""
     for code in codes:
         yield unknown(code, f"you lack the right to {right}", right)

@@ -13,7 +13,7 @@ import msgspec
 
 from webhook.errors import ApiError, Forbidden, NotFound
 from webhook.inspect.checks.processes import clock_skew, user_of
-from webhook.inspect.checks.result import Check, Context, Outcome, finding, note, unknown
+from webhook.inspect.checks.result import Check, CheckResult, Context, finding, note, unknown
 from webhook.kube.objects import to_namespace
 from webhook.kube.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS, Collection, Resource
 from webhook.kube.wire import (
@@ -79,24 +79,24 @@ class Binding(msgspec.Struct, frozen=True):
     spec: _BindingSpec
 
 
-def _look_at_guards(context: Context) -> Iterator[Outcome]:
+def _look_at_guards(context: Context) -> Iterator[CheckResult]:
     try:
-        policies = {each.metadata.name: each for each in context.reader.each(Collection(POLICIES), Policy)}
-        bindings = [each.spec for each in context.reader.each(Collection(BINDINGS), Binding)]
+        policies = {policy.metadata.name: policy for policy in context.reader.items(Collection(POLICIES), Policy)}
+        bindings = [binding.spec for binding in context.reader.items(Collection(BINDINGS), Binding)]
     except NotFound:
         yield note("PSW080", "this API server has no ValidatingAdmissionPolicies: only RBAC limits the identities")
         return
-    wanted = {f"{context.installed.fullname}-{guard}" for guard in _guards(context, bindings)}
-    there = wanted & policies.keys()
-    if not there:
+    required = {f"{context.installed.fullname}-{guard}" for guard in _guards(context, bindings)}
+    present = required & policies.keys()
+    if not present:
         yield note("PSW080", "no policy guards the identities: guard.enabled is off, or the policies were removed")
         return
-    for name in sorted(wanted - there):
+    for name in sorted(required - present):
         yield finding("PSW080", f"ValidatingAdmissionPolicy {name} is gone")
-    for name in sorted(there):
+    for name in sorted(present):
         if policies[name].spec.failure_policy != "Fail":
             yield finding("PSW080", f"failurePolicy of ValidatingAdmissionPolicy {name} is not Fail")
-        if not any(each.policy_name == name and "Deny" in each.validation_actions for each in bindings):
+        if not any(binding.policy_name == name and "Deny" in binding.validation_actions for binding in bindings):
             yield finding("PSW080", f"no binding enforces ValidatingAdmissionPolicy {name}")
 
 
@@ -110,7 +110,7 @@ def _guards(context: Context, bindings: Iterable[_BindingSpec]) -> Iterator[str]
         yield EVICTIONS_GUARD
     if installed.webhook is not None and installed.webhook.certificates_mode == "self-managed":
         yield WEBHOOKS_GUARD
-    if any(each.policy_name == f"{installed.fullname}-{OPT_IN_GUARD}" for each in bindings):
+    if any(binding.policy_name == f"{installed.fullname}-{OPT_IN_GUARD}" for binding in bindings):
         yield OPT_IN_GUARD
 
 
@@ -133,7 +133,7 @@ class AccessReview(msgspec.Struct, frozen=True):
 decode_access_review: Callable[[bytes], AccessReview] = decoder(AccessReview)
 
 
-class Right(msgspec.Struct, frozen=True):
+class RequiredRight(msgspec.Struct, frozen=True):
     """A right on one kind of object; an empty ``namespace`` means all, an empty ``name`` any."""
 
     verbs: tuple[str, ...]
@@ -147,56 +147,58 @@ class Right(msgspec.Struct, frozen=True):
         return f"{self.resource}{name}{f' in {self.namespace}' if self.namespace else ''}"
 
 
-def _sync_rights(context: Context) -> Iterator[Right]:
+def _sync_rights(context: Context) -> Iterator[RequiredRight]:
     installed = context.installed
     where, fullname = installed.release.namespace, installed.fullname
-    yield Right(("get", "list", "watch"), "namespaces")
-    yield Right(("get", "list", "watch", "patch"), "serviceaccounts")
-    yield Right(("create", "patch"), "events")
+    yield RequiredRight(("get", "list", "watch"), "namespaces")
+    yield RequiredRight(("get", "list", "watch", "patch"), "serviceaccounts")
+    yield RequiredRight(("create", "patch"), "events")
     for name in installed.configuration.secret_names:
-        yield Right(("get", "list", "watch", "create", "patch", "delete"), "secrets", name=name)
+        yield RequiredRight(("get", "list", "watch", "create", "patch", "delete"), "secrets", name=name)
     for name in installed.configuration.source_names:
-        yield Right(("get", "list", "watch"), "secrets", where, name)
+        yield RequiredRight(("get", "list", "watch"), "secrets", where, name)
     for source in installed.configuration.renewing:
-        yield Right(("create", "patch", "delete"), "secrets", where, source.secret)
+        yield RequiredRight(("create", "patch", "delete"), "secrets", where, source.secret)
         if (account := token_account(source)) is not None:
-            yield Right(("create",), "serviceaccounts/token", where, account)
+            yield RequiredRight(("create",), "serviceaccounts/token", where, account)
     for entry in installed.configuration.pull_secrets:
         yield from map(_pods_in, () if entry.rollout is None else entry.rollout.watched_by_name)
         if entry.rollout is not None and entry.rollout.prove is not None and entry.rollout.prove.images_from_pods:
-            yield Right(("list",), "pods")
+            yield RequiredRight(("list",), "pods")
     if installed.configuration.healing.enabled:
-        yield Right(("list", "watch"), "pods")
-        yield Right(("create",), "pods/eviction")
-    yield Right(("get", "create", "patch"), "leases", where, f"{fullname}-sync", "coordination.k8s.io")
-    yield Right(("get", "create", "patch"), "secrets", where, f"{fullname}{STATE_SUFFIX}")
+        yield RequiredRight(("list", "watch"), "pods")
+        yield RequiredRight(("create",), "pods/eviction")
+    yield RequiredRight(("get", "create", "patch"), "leases", where, f"{fullname}-sync", "coordination.k8s.io")
+    yield RequiredRight(("get", "create", "patch"), "secrets", where, f"{fullname}{STATE_SUFFIX}")
     if installed.webhook is not None and installed.webhook.certificates_mode == "self-managed":
         kind = "mutatingwebhookconfigurations"
-        yield Right(("get", "list", "watch", "patch"), kind, name=fullname, group="admissionregistration.k8s.io")
+        yield RequiredRight(
+            ("get", "list", "watch", "patch"), kind, name=fullname, group="admissionregistration.k8s.io"
+        )
         for suffix in ("tls", "ca"):
             verbs = ("get", "list", "watch", "create", "patch", "delete")
-            yield Right(verbs, "secrets", where, f"{fullname}-{suffix}")
+            yield RequiredRight(verbs, "secrets", where, f"{fullname}-{suffix}")
 
 
-def _pods_in(namespace: str) -> Right:
-    return Right(("list",), "pods", namespace)
+def _pods_in(namespace: str) -> RequiredRight:
+    return RequiredRight(("list",), "pods", namespace)
 
 
-def _webhook_rights(context: Context) -> Iterator[Right]:
+def _webhook_rights(context: Context) -> Iterator[RequiredRight]:
     installed = context.installed
-    yield Right(("get", "list", "watch"), "secrets", installed.release.namespace, f"{installed.fullname}-tls")
+    yield RequiredRight(("get", "list", "watch"), "secrets", installed.release.namespace, f"{installed.fullname}-tls")
     if installed.configuration.needs_namespace_labels:
-        yield Right(("get", "list", "watch"), "namespaces")
+        yield RequiredRight(("get", "list", "watch"), "namespaces")
 
 
-def _look_at_rights(context: Context) -> Iterator[Outcome]:
+def _look_at_rights(context: Context) -> Iterator[CheckResult]:
     users = {role: user_of(context, role) for role in ("sync", "webhook")}
     for code, role, rights in (
         ("PSW001", "sync", _sync_rights(context)),
         ("PSW002", "webhook", _webhook_rights(context)),
     ):
         yield from _missing(context, code, users[role], rights)
-    everything = Right(("get", "list", "watch"), "secrets")
+    everything = RequiredRight(("get", "list", "watch"), "secrets")
     for role in ("sync", "webhook"):
         user = users[role]
         allowed = [verb for verb in everything.verbs if _may(context, user, verb, everything)]
@@ -204,14 +206,14 @@ def _look_at_rights(context: Context) -> Iterator[Outcome]:
             yield finding("PSW003", f"{user} has the right to {', '.join(allowed)} every Secret of the cluster")
 
 
-def _missing(context: Context, code: str, user: str, rights: Iterable[Right]) -> Iterator[Outcome]:
+def _missing(context: Context, code: str, user: str, rights: Iterable[RequiredRight]) -> Iterator[CheckResult]:
     for right in rights:
-        lacking = [verb for verb in right.verbs if not _may(context, user, verb, right)]
-        if lacking:
-            yield finding(code, f"{user} lacks the right to {', '.join(lacking)} {right}")
+        missing_verbs = [verb for verb in right.verbs if not _may(context, user, verb, right)]
+        if missing_verbs:
+            yield finding(code, f"{user} lacks the right to {', '.join(missing_verbs)} {right}")
 
 
-def _may(context: Context, user: str, verb: str, right: Right) -> bool:
+def _may(context: Context, user: str, verb: str, right: RequiredRight) -> bool:
     _, _, namespace, _ = user.split(":")
     groups = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"]
     attributes = {
@@ -248,7 +250,7 @@ _decode_created: Callable[[bytes], AdmittedObject] = decoder(AdmittedObject)
 _decode_stored: Callable[[bytes], _Stored] = decoder(_Stored)
 
 
-def _rehearse(context: Context) -> Iterator[Outcome]:
+def _rehearse(context: Context) -> Iterator[CheckResult]:
     configuration = context.installed.configuration
     namespace = _selected(context)
     if namespace is None:
@@ -256,7 +258,7 @@ def _rehearse(context: Context) -> Iterator[Outcome]:
             yield note(code, "no namespace is selected, so it was not tried")
         yield note("PSW063", f"{_CLOCK} no namespace is selected for a dry run")
         return
-    skews: list[list[Outcome]] = []
+    skews: list[list[CheckResult]] = []
     account = _account()
     subject = Subject("ServiceAccount", NAME, namespace.name, {}, {}, References())
     outcomes = [*_try(context, "PSW071", SERVICE_ACCOUNTS, account, subject, namespace, skews)]
@@ -266,7 +268,7 @@ def _rehearse(context: Context) -> Iterator[Outcome]:
     yield from outcomes
     if skews:
         yield from skews[0]
-    elif all(each.severity is Severity.NOTE for each in outcomes):
+    elif all(outcome.severity is Severity.NOTE for outcome in outcomes):
         yield note("PSW063", f"{_CLOCK} there is nothing to try by a dry run (PSW070, PSW071)")
     else:
         yield unknown("PSW063", f"{_CLOCK} no dry run succeeded (PSW070, PSW071)")
@@ -276,8 +278,8 @@ def _selected(context: Context) -> Namespace | None:
     """Return a selected namespace, with as many pull secrets as possible; None if there is none."""
     best: Namespace | None = None
     most = 0
-    for each in context.reader.each(Collection(NAMESPACES), PartialObjectMetadata):
-        namespace = to_namespace(each)
+    for item in context.reader.items(Collection(NAMESPACES), PartialObjectMetadata):
+        namespace = to_namespace(item)
         number = len(selected_pull_secrets(context.installed.configuration, namespace))
         if number > most:
             best, most = namespace, number
@@ -291,8 +293,8 @@ def _try(
     body: dict[str, Any],
     subject: Subject,
     namespace: Namespace,
-    skews: list[list[Outcome]],
-) -> Iterator[Outcome]:
+    skews: list[list[CheckResult]],
+) -> Iterator[CheckResult]:
     """Yield whether a new object gets its references; ``skews`` receives what the answer tells about the clocks."""
     expected = decide_in(namespace, subject, context.installed.configuration).added
     if not expected:
@@ -308,9 +310,9 @@ def _try(
         yield refused(code, f"a {resource.kind} is refused in namespace {namespace.name}: {error}")
         return
     skews.append([*clock_skew(_decode_stored(stored).metadata.creation_timestamp, datetime.now(UTC))])
-    found = _decode_created(stored)
-    seen = found.as_pod(namespace.name) if resource is PODS else found.as_service_account(namespace.name)
-    missing = [name for name in expected if seen is None or name not in seen.references.names]
+    created = _decode_created(stored)
+    created_subject = created.as_pod(namespace.name) if resource is PODS else created.as_service_account(namespace.name)
+    missing = [name for name in expected if created_subject is None or name not in created_subject.references.names]
     if missing:
         yield finding(code, f"a new {resource.kind} in namespace {namespace.name} lacks {', '.join(missing)}")
 

@@ -12,10 +12,10 @@ from webhook.inspect.checks.certificate import CERTIFICATE, REGISTRATION
 from webhook.inspect.checks.codes import AFTER
 from webhook.inspect.checks.configuration import CONFIGURATION, COPIES, HEALING, STORED_STATE
 from webhook.inspect.checks.processes import PROCESSES
-from webhook.inspect.checks.result import Check, Checkup, Context, Outcome, finding, lacking, unknown
+from webhook.inspect.checks.result import Check, CheckResult, Checkup, Context, finding, lacking, unknown
 from webhook.inspect.checks.rights import GUARDED, REHEARSAL, RIGHTS
 from webhook.inspect.checks.sources import ENTRIES, EXPIRY, ON_REQUEST, RENEWING
-from webhook.inspect.forecast import Scope, forecast
+from webhook.inspect.forecast import NamespaceQuery, forecast
 from webhook.inspect.release import find_release
 from webhook.inspect.secrets import read_sources
 from webhook.report.protocol import Severity
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from webhook.inspect.reader import Reader
-    from webhook.inspect.release import Wanted
+    from webhook.inspect.release import ReleaseQuery
 
 CHECKS: tuple[Check, ...] = (
     RIGHTS,
@@ -44,44 +44,44 @@ CHECKS: tuple[Check, ...] = (
 CONFIGURATION_CODE = "PSW030"
 
 
-def check(reader: Reader, wanted: Wanted, requested: tuple[Check, ...] = ()) -> Checkup:
+def check(reader: Reader, release_query: ReleaseQuery, requested: tuple[Check, ...] = ()) -> Checkup:
     """Run all checks once, and those at registries that were requested.
 
     Raises:
         UsageError: there is no release to check, or no API server.
     """
     try:
-        installed = find_release(reader, wanted)
+        installed = find_release(reader, release_query)
     except ConfigurationInvalid as error:
         lines = " ".join(str(error).split())
         return _without_configuration(f"{lines}; the previous one stays in force", "the configuration is not valid")
     except ConfigurationAbsent as error:
         text, _, command = str(error).partition(". Next: ")
-        why = f"{text}; Pods that run keep the configuration that they have read"
-        return _without_configuration(why, "the configuration does not exist", command)
+        problem = f"{text}; Pods that run keep the configuration that they have read"
+        return _without_configuration(problem, "the configuration does not exist", command)
     now = datetime.now(UTC)
     context = Context(
         reader,
         installed,
         now,
-        forecast=cache(lambda: forecast(reader, installed, Scope(), now)),
+        forecast=cache(lambda: forecast(reader, installed, NamespaceQuery(), now)),
         sources=cache(lambda: read_sources(reader, installed, now)),
     )
-    outcomes = (outcome for each in (*CHECKS, *requested) for outcome in _looked(each, context))
-    return _report(outcomes, {code for each in requested for code in each.codes})
+    outcomes = (outcome for checker in (*CHECKS, *requested) for outcome in _run_check(checker, context))
+    return _report(outcomes, {code for checker in requested for code in checker.codes})
 
 
-def _without_configuration(problem: str, why: str, command: str = "") -> Checkup:
-    others = [unknown(code, why) for code in AFTER if code != CONFIGURATION_CODE]
+def _without_configuration(problem: str, cause: str, command: str = "") -> Checkup:
+    others = [unknown(code, cause) for code in AFTER if code != CONFIGURATION_CODE]
     return _report([finding(CONFIGURATION_CODE, problem, command), *others])
 
 
-def _looked(each: Check, context: Context) -> Iterator[Outcome]:
+def _run_check(checker: Check, context: Context) -> Iterator[CheckResult]:
     try:
-        yield from each.look(context)
+        yield from checker.look(context)
     except (ApiError, UsageError) as error:
         right = missing_right(error)
-        yield from lacking(each.codes, right) if right else (unknown(code, str(error)) for code in each.codes)
+        yield from lacking(checker.codes, right) if right else (unknown(code, str(error)) for code in checker.codes)
 
 
 _FORBIDDEN = re.compile(
@@ -93,18 +93,18 @@ _FORBIDDEN = re.compile(
 def missing_right(error: Exception) -> str:
     """Return the right that an error is about, such as ``get secrets/x in namespace y``; empty for other errors."""
     cause = error if isinstance(error, Forbidden) else error.__context__
-    found = _FORBIDDEN.search(str(cause)) if isinstance(cause, Forbidden) else None
-    if found is None:
+    match = _FORBIDDEN.search(str(cause)) if isinstance(cause, Forbidden) else None
+    if match is None:
         return ""
-    group = f".{found['group']}" if found["group"] else ""
-    name = f"/{found['name']}" if found["name"] else ""
-    where = f" in namespace {found['namespace']}" if found["namespace"] else ""
-    return f"{found['verb']} {found['resource']}{group}{name}{where}"
+    group = f".{match['group']}" if match["group"] else ""
+    name = f"/{match['name']}" if match["name"] else ""
+    where = f" in namespace {match['namespace']}" if match["namespace"] else ""
+    return f"{match['verb']} {match['resource']}{group}{name}{where}"
 
 
-def _report(outcomes: Iterable[Outcome], requested: Collection[str] = ()) -> Checkup:
+def _report(outcomes: Iterable[CheckResult], requested: Collection[str] = ()) -> Checkup:
     """Return the outcomes by code. A code without an outcome is in order, unless its check was not requested."""
-    found = list(outcomes)
-    spoken = {outcome.code for outcome in found} | (ON_REQUEST - set(requested))
-    found += [Outcome(code, Severity.OK, "") for code in AFTER if code not in spoken]
-    return Checkup(tuple(sorted(found, key=lambda outcome: outcome.code)))
+    all_outcomes = list(outcomes)
+    spoken = {outcome.code for outcome in all_outcomes} | (ON_REQUEST - set(requested))
+    all_outcomes += [CheckResult(code, Severity.OK, "") for code in AFTER if code not in spoken]
+    return Checkup(tuple(sorted(all_outcomes, key=lambda outcome: outcome.code)))

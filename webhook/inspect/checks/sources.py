@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from webhook.inspect.checks.result import Check, Context, Outcome, finding, lacking, note, unknown
+from webhook.inspect.checks.result import Check, CheckResult, Context, finding, lacking, note, unknown
 from webhook.inspect.obstacles import Event
 from webhook.kube.events import COMPONENT
 from webhook.kube.objects import decode_secret
@@ -56,11 +56,11 @@ class _Failure(msgspec.Struct, frozen=True):
     message: str
 
 
-def _look(context: Context) -> Iterator[Outcome]:
+def _look(context: Context) -> Iterator[CheckResult]:
     renewing = context.installed.configuration.renewing
     failures = _failures(context) if renewing else {}
     for source in renewing:
-        content = context.reader.one(SECRETS, source.secret, context.installed.release.namespace)
+        content = context.reader.get(SECRETS, source.secret, context.installed.release.namespace)
         metadata = None if content is None else decode_secret(content).metadata
         state = NOT_ISSUED if metadata is None else issued_state(metadata.labels or {}, metadata.annotations or {})
         yield from _judge(context, source, state, failures.get(source.secret, ()))
@@ -68,10 +68,10 @@ def _look(context: Context) -> Iterator[Outcome]:
 
 def _judge(
     context: Context, source: RenewingSource, state: IssuedState, failures: Iterable[_Failure]
-) -> Iterator[Outcome]:
-    current = [each for each in failures if state.issued_at is None or each.last > state.issued_at]
+) -> Iterator[CheckResult]:
+    current = [failure for failure in failures if state.issued_at is None or failure.last > state.issued_at]
     if current:
-        since, last = min(each.since for each in current), max(current, key=lambda each: each.last)
+        since, last = min(failure.since for failure in current), max(current, key=lambda failure: failure.last)
         first = f"the first failure that is known was at {since:%Y-%m-%d %H:%M:%S} UTC"
         yield finding(RENEWAL_CODE, f"{last.message}; {first}", _next(context, source, state))
     elif (due := _overdue_since(state, context.now)) is not None and state.expires_at is not None:
@@ -102,14 +102,14 @@ def _next(context: Context, source: RenewingSource, state: IssuedState) -> str:
 
 def _failures(context: Context) -> Mapping[str, Sequence[_Failure]]:
     """Return the failures by the name of the Secret."""
-    found: dict[str, list[_Failure]] = defaultdict(list)
+    failures: dict[str, list[_Failure]] = defaultdict(list)
     query = {"fieldSelector": f"reason={NOT_RENEWED},reportingComponent={COMPONENT}"}
-    for event in context.reader.each(Collection(EVENTS, context.installed.release.namespace), Event, query):
+    for event in context.reader.items(Collection(EVENTS, context.installed.release.namespace), Event, query):
         if event.last_timestamp:
             last = datetime.fromisoformat(event.last_timestamp)
             since = datetime.fromisoformat(event.first_timestamp) if event.first_timestamp else last
-            found[event.involved_object.name].append(_Failure(since, last, event.message))
-    return found
+            failures[event.involved_object.name].append(_Failure(since, last, event.message))
+    return failures
 
 
 RENEWING = Check((RENEWAL_CODE,), _look)
@@ -122,7 +122,7 @@ SHOWN = 3
 """Pull secrets, or Secrets, that one sentence names."""
 
 
-def unread_sources(context: Context, *codes: str) -> Iterator[Outcome]:
+def unread_sources(context: Context, *codes: str) -> Iterator[CheckResult]:
     """Yield that these checks were not possible for the sources that must not be read, all of them in one right."""
     read = context.sources().read
     names = [f"secrets/{name}" for name in context.installed.configuration.source_names if name not in read]
@@ -130,7 +130,7 @@ def unread_sources(context: Context, *codes: str) -> Iterator[Outcome]:
         yield from lacking(codes, f"get {some(names, SHOWN)} in namespace {context.installed.release.namespace}")
 
 
-def _look_at_entries(context: Context) -> Iterator[Outcome]:
+def _look_at_entries(context: Context) -> Iterator[CheckResult]:
     sources = context.sources()
     yield from unread_sources(context, *ENTRIES.codes)
     for name in context.installed.configuration.source_names:
@@ -141,7 +141,7 @@ def _look_at_entries(context: Context) -> Iterator[Outcome]:
         yield finding("PSW043", detail) if credentials.left_out else note("PSW043", detail)
 
 
-def _look_at_expiry(context: Context) -> Iterator[Outcome]:
+def _look_at_expiry(context: Context) -> Iterator[CheckResult]:
     sources, where = context.sources(), context.installed.release.namespace
     yield from unread_sources(context, *EXPIRY.codes)
     for name in context.installed.configuration.source_names:
@@ -150,13 +150,13 @@ def _look_at_expiry(context: Context) -> Iterator[Outcome]:
             continue
         if problem := credentials.expiries.remark:
             yield finding("PSW048", f'source Secret "{name}": {problem}', f"kubectl -n {where} describe secret {name}")
-        found: dict[ExpiryReason, list[tuple[str, Expiry]]] = defaultdict(list)
+        expiries_by_reason: dict[ExpiryReason, list[tuple[str, Expiry]]] = defaultdict(list)
         for registry, expiry in credentials.expiries.by_registry.items():
             if (reason := expiry.reason(context.now)) is not None:
-                found[reason].append((registry, expiry))
-        for reason, expiring in found.items():
+                expiries_by_reason[reason].append((registry, expiry))
+        for reason, expiring in expiries_by_reason.items():
             registries, (first, expiry) = some([registry for registry, _ in expiring], REGISTRIES_SHOWN), expiring[0]
-            which = named_first(registries, differ=len({each.expires_at for _, each in expiring}) > 1)
+            which = named_first(registries, differ=len({expiry.expires_at for _, expiry in expiring}) > 1)
             detail = f'source Secret "{name}": {which} {expiry.describe(context.now)}'
             renews = name in context.installed.configuration.issued_names
             command = expiry_command(where, name, first, renews=renews)
@@ -182,24 +182,24 @@ LOGINS_AT_ONCE = 8
 def logins(registries: Registries) -> Check:
     """Return the check that logs in."""
 
-    def look(context: Context) -> Iterator[Outcome]:
+    def look(context: Context) -> Iterator[CheckResult]:
         sources = context.sources()
         yield from unread_sources(context, LOGIN_CODE)
-        tried = [
+        attempts = [
             (name, key, credential)
             for name in context.installed.configuration.source_names
             for key, credential in sorted((sources.credentials(name) or {}).items())
         ]
         with ThreadPoolExecutor(LOGINS_AT_ONCE, "login") as pool:
-            results = pool.map(lambda each: registries.log_in(each[1], each[2]), tried)
-            for (name, key, _), result in zip(tried, results, strict=True):
+            results = pool.map(lambda attempt: registries.log_in(attempt[1], attempt[2]), attempts)
+            for (name, key, _), result in zip(attempts, results, strict=True):
                 yield from _outcome(name, key, result)
 
     return Check((LOGIN_CODE,), look)
 
 
-def _outcome(source: str, key: str, result: LoginResult) -> Iterator[Outcome]:
-    about = f"the credential of source {source} for {key}: {result.why}"
+def _outcome(source: str, key: str, result: LoginResult) -> Iterator[CheckResult]:
+    about = f"the credential of source {source} for {key}: {result.message}"
     if result.login is Login.REFUSED:
         yield finding(LOGIN_CODE, about)
     elif result.login is Login.UNKNOWN:
@@ -209,13 +209,13 @@ def _outcome(source: str, key: str, result: LoginResult) -> Iterator[Outcome]:
 def pulls(registries: Registries, images: Sequence[str]) -> Check:
     """Return the check that tests each image with the credentials of each pull secret that covers it."""
 
-    def look(context: Context) -> Iterator[Outcome]:
+    def look(context: Context) -> Iterator[CheckResult]:
         contents = {entry.name: _content(context, entry) for entry in context.installed.configuration.copied}
         for image in images:
-            tried = [(name, content) for name, content in contents.items() if covering_keys(content, image)]
-            if not tried:
+            candidates = [(name, content) for name, content in contents.items() if covering_keys(content, image)]
+            if not candidates:
                 yield _uncovered(context, image)
-            for name, content in tried:
+            for name, content in candidates:
                 yield from _pull_outcome(name, registries.pull(image, content))
 
     return Check((PULL_CODE,), look)
@@ -224,10 +224,10 @@ def pulls(registries: Registries, images: Sequence[str]) -> Check:
 def _content(context: Context, entry: PullSecret) -> Credentials:
     """Return the credentials of a pull secret, as far as its sources can be read."""
     read = [(name, context.sources().credentials(name)) for name in entry.sources]
-    return merge([(name, found) for name, found in read if found is not None]).credentials
+    return merge([(name, credentials) for name, credentials in read if credentials is not None]).credentials
 
 
-def _uncovered(context: Context, image: str) -> Outcome:
+def _uncovered(context: Context, image: str) -> CheckResult:
     """Return the outcome for an image that no known credential covers."""
     entries, sources = context.installed.configuration.pull_secrets, context.sources()
     unknown_ones = [
@@ -240,8 +240,8 @@ def _uncovered(context: Context, image: str) -> Outcome:
     return finding(PULL_CODE, f"no pull secret has a credential for {image}")
 
 
-def _pull_outcome(secret: str, result: LoginResult) -> Iterator[Outcome]:
-    detail = f"with pull secret {secret}: {result.why}"
+def _pull_outcome(secret: str, result: LoginResult) -> Iterator[CheckResult]:
+    detail = f"with pull secret {secret}: {result.message}"
     if result.login is Login.REFUSED:
         yield finding(PULL_CODE, detail)
     elif result.login is Login.UNKNOWN:

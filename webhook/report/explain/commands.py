@@ -74,7 +74,7 @@ class SecretFacts(msgspec.Struct, frozen=True):
 NO_FACTS = SecretFacts()
 
 
-class Place(msgspec.Struct, frozen=True):
+class CommandContext(msgspec.Struct, frozen=True):
     """The names that a command about one object needs; those of the release are empty without a cluster."""
 
     kind: str
@@ -95,8 +95,8 @@ class Place(msgspec.Struct, frozen=True):
             name: shlex.quote(getattr(self, name)) for name in ("namespace", "release", "release_namespace", "fullname")
         }
         needed = re.findall(r"\{(\w+)\}", template)
-        known = all(name == "pull_secret" or getattr(self, name) for name in needed)
-        if template and known:
+        is_complete = all(name == "pull_secret" or getattr(self, name) for name in needed)
+        if template and is_complete:
             return template.format_map({**names, "pull_secret": shlex.quote(step.pull_secret)})
         written = _COMMAND.search(step.advice)
         if written is not None and step.awaits_sync:
@@ -128,14 +128,14 @@ def recreate_command(namespace: str, owner: str, pod: str) -> str:
 def select_command(namespace: str, selector: Selector, labels: Mapping[str, str]) -> str:
     """Return the command that gives a namespace the labels that a selector requires."""
     changes, overwrites = [], False
-    for each in selector.requirements:
-        if each.matches(labels):
+    for requirement in selector.requirements:
+        if requirement.matches(labels):
             continue
-        if each.operator in (Operator.NOT_IN, Operator.DOES_NOT_EXIST):
-            changes.append(f"{each.key}-")
+        if requirement.operator in (Operator.NOT_IN, Operator.DOES_NOT_EXIST):
+            changes.append(f"{requirement.key}-")
         else:
-            overwrites = overwrites or each.key in labels
-            changes.append(f"{each.key}={each.values[0] if each.values else 'true'}")
+            overwrites = overwrites or requirement.key in labels
+            changes.append(f"{requirement.key}={requirement.values[0] if requirement.values else 'true'}")
     return shlex.join(["kubectl", "label", "namespace", namespace, *changes, *(["--overwrite"] if overwrites else [])])
 
 
@@ -209,8 +209,8 @@ def source_command(
     """Return the command that makes a source usable; ``elsewhere`` are namespaces with a Secret of its name."""
     if reason == SourceReason.ABSENT and elsewhere:
         move = f"{_WITHOUT_IDENTITY};s/namespace: {elsewhere[0]}$/namespace: {namespace}/"
-        found = f"kubectl -n {shlex.quote(elsewhere[0])} get secret {shlex.quote(name)}"
-        return f"{found} -o yaml | sed {shlex.quote(move)} | kubectl apply -f -"
+        get_command = f"kubectl -n {shlex.quote(elsewhere[0])} get secret {shlex.quote(name)}"
+        return f"{get_command} -o yaml | sed {shlex.quote(move)} | kubectl apply -f -"
     if reason == PreviewReason.SOURCE_NAME_HASHED:
         return f"pullsecrets explain reason/{reason}"
     if reason == SourceReason.NOT_ISSUED:

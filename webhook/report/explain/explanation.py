@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from webhook.report.coverage import registries_for
-from webhook.report.explain.commands import Place, SecretFacts, recreate_command, select_command
+from webhook.report.explain.commands import CommandContext, SecretFacts, recreate_command, select_command
 from webhook.report.explain.images import (
     about_registry,
     coverage_step,
@@ -21,7 +21,7 @@ from webhook.report.explain.images import (
     known_expiries,
     pull_secret_expiry_step,
 )
-from webhook.report.explain.obstacle import UNKNOWN_WRITER, Writer
+from webhook.report.explain.obstacle import UNKNOWN_WRITER, ControllerState
 from webhook.report.explain.registration import registration_steps, selection_steps
 from webhook.report.explain.rotation import RotationEvents, rotation_step
 from webhook.report.explain.secret_and_references import (
@@ -32,11 +32,11 @@ from webhook.report.explain.secret_and_references import (
     tenant_step,
 )
 from webhook.report.explain.step import Explanation, Step
-from webhook.report.healing import NOT_READ, HealingScene, HealingView
+from webhook.report.healing import NOT_READ, HealingView, PodHealing
+from webhook.report.preview.cluster_view import NO_NAMESPACES, survey
 from webhook.report.preview.deciding import decide_in
 from webhook.report.preview.objects import is_subject, read_subject
 from webhook.report.preview.row import PreviewReason
-from webhook.report.preview.world import NO_NAMESPACES, survey
 from webhook.report.protocol import Severity
 from webhook.report.reasons import advice
 from webhook.rules.configuration import Reason
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from webhook.report.explain.registration import Registration
+    from webhook.report.preview.cluster_view import ClusterView
     from webhook.report.preview.manifest import Manifest
-    from webhook.report.preview.world import World
     from webhook.rules.configuration import Configuration, PullSecret
     from webhook.rules.expiry import Expiries
     from webhook.rules.healing import PulledPod
@@ -85,20 +85,20 @@ def _stop(reason: Reason, case: Case, decision: Decision, pull_secret: str = "")
     severity = Severity.UNKNOWN if reason is Reason.NAMESPACE_UNKNOWN else Severity.SKIPPED
     gate = BY_REASON[reason]
     todo = advice(reason) if gate.command is None else gate.command(case)
-    why = gate.stopped(case, decision.stopped_at(reason))
+    message = gate.stopped(case, decision.stopped_at(reason))
     command = "" if gate.command is None else todo[todo.find("kubectl") :]
     if reason is Reason.NAMESPACE_NOT_OPTED_IN and not case.configuration.opt_in.is_everywhere:
-        why, command = _about_labels(case, why, command)
+        message, command = _about_labels(case, message, command)
         todo = f"label it: {command}"
     if reason is Reason.NAMESPACE_EXCLUDED and case.labels.get(case.configuration.opt_in.label):
-        why = f"{why}; so its opt-in label has no effect"
+        message = f"{message}; so its opt-in label has no effect"
         command = shlex.join(["kubectl", "label", "namespace", case.name, f"{case.configuration.opt_in.label}-"])
     if reason is Reason.NAMESPACE_NOT_SELECTED:
         command = select_command(case.name, case.entry.namespace_selector, case.labels)
-    return Step(gate.name, severity, why, reason, todo, pull_secret, command=command)
+    return Step(gate.name, severity, message, reason, todo, pull_secret, command=command)
 
 
-def _about_labels(case: Case, why: str, command: str) -> tuple[str, str]:
+def _about_labels(case: Case, message: str, command: str) -> tuple[str, str]:
     """Return the sentence and the command about a label that is in the wrong place, or has a typing error."""
     opt_in = case.configuration.opt_in
     typed = mistyped_opt_in(case.labels, opt_in)
@@ -106,11 +106,11 @@ def _about_labels(case: Case, why: str, command: str) -> tuple[str, str]:
         command = f"{command} {typed[0]}-"
     subject: Subject | None = getattr(case, "subject", None)
     if subject is not None and subject.labels.get(opt_in.label) == opt_in.value:
-        why = f"{why}; the {subject.kind} has that label, but it belongs on the namespace"
-    return why, command
+        message = f"{message}; the {subject.kind} has that label, but it belongs on the namespace"
+    return message, command
 
 
-class Scene(msgspec.Struct, frozen=True):
+class ExplainInput(msgspec.Struct, frozen=True):
     """The input of an explanation.
 
     ``exists`` is True if objects are judged as they are in a cluster, and False if as created now from a file.
@@ -118,16 +118,16 @@ class Scene(msgspec.Struct, frozen=True):
     ``writer`` is the state of the controller in the namespace.
     """
 
-    world: World
+    cluster: ClusterView
     now: datetime
     exists: bool = False
     registration: Registration | None = None
     registries: Mapping[str, Collection[str]] = msgspec.field(default_factory=dict)
     expiries: Mapping[str, Expiries] = msgspec.field(default_factory=dict)
     """The known times of expiry of each pull secret."""
-    writer: Writer = UNKNOWN_WRITER
+    writer: ControllerState = UNKNOWN_WRITER
     healing: HealingView = NOT_READ
-    accounts_seen: bool = True
+    can_list_accounts: bool = True
     """True if the ServiceAccounts of the namespace were read."""
     elsewhere: Mapping[str, Sequence[str]] = msgspec.field(default_factory=dict)
     """For each source that does not exist, the namespaces with a Secret of its name."""
@@ -141,7 +141,7 @@ class Scene(msgspec.Struct, frozen=True):
 
     def is_unread(self, name: str) -> bool:
         """Return whether this is a Secret that belongs to the namespace, and whose content is not known."""
-        if name not in self.world.configuration.tenant_names:
+        if name not in self.cluster.configuration.tenant_names:
             return False
         return name not in self.tenants or self.tenants[name].state is SecretState.UNREAD
 
@@ -149,14 +149,14 @@ class Scene(msgspec.Struct, frozen=True):
         """Return whether a Secret that belongs to the namespace is known to have a credential."""
         return name in self.tenants and self.tenants[name].helps
 
-    def with_commands(self, place: Place, steps: Iterable[Step]) -> tuple[Step, ...]:
+    def with_commands(self, place: CommandContext, steps: Iterable[Step]) -> tuple[Step, ...]:
         """Return the steps, with the next command of each that did not pass."""
-        world = self.world
+        cluster = self.cluster
         place = replace(
             place,
-            label=world.configuration.opt_in.label,
+            label=cluster.configuration.opt_in.label,
             release=self.release,
-            release_namespace=world.release_namespace,
+            release_namespace=cluster.release_namespace,
             fullname=self.fullname,
         )
         return tuple(
@@ -165,45 +165,51 @@ class Scene(msgspec.Struct, frozen=True):
         )
 
 
-def explain_subject(scene: Scene, subject: Subject, owner: str = "", pulled: PulledPod | None = None) -> Explanation:
+def explain_subject(
+    inputs: ExplainInput, subject: Subject, owner: str = "", pulled: PulledPod | None = None
+) -> Explanation:
     """Return each gate for a Pod or a ServiceAccount; ``owner`` is the workload of a Pod: ``deployment/api``.
 
     ``pulled`` is a Pod that exists, as healing reads it.
     """
     name = subject.name or f"{subject.generate_name}*"
-    place = Place(subject.kind, subject.name, subject.namespace, owner)
-    steps = [*_subject_steps(scene, subject)]
+    place = CommandContext(subject.kind, subject.name, subject.namespace, owner)
+    steps = [*_subject_steps(inputs, subject)]
     # Healing has no part in an object that is not due anything as a whole: a step before has the reason.
     if pulled is not None and not any(step.severity is Severity.SKIPPED and not step.pull_secret for step in steps):
-        healing = HealingScene(scene.world, pulled, owner, scene.registries, scene.healing, scene.writer, scene.now)
-        steps += _known(healing.step())
-    steps = [*scene.with_commands(place, steps)]
+        healing = PodHealing(
+            inputs.cluster, pulled, owner, inputs.registries, inputs.healing, inputs.writer, inputs.now
+        )
+        steps += _optional(healing.step())
+    steps = [*inputs.with_commands(place, steps)]
     return Explanation(subject.namespace, f"{subject.kind}/{name}", tuple(steps))
 
 
-def explain_workload(scene: Scene, template: Subject, title: str, pods: Sequence[Subject] | None) -> Explanation:
+def explain_workload(
+    inputs: ExplainInput, template: Subject, title: str, pods: Sequence[Subject] | None
+) -> Explanation:
     """Return each gate for a workload: for its Pods as they are created now, and for those that run.
 
     ``pods`` are None if they must not be listed. ``title`` is kind and name.
     """
     owner = f"{title.partition('/')[0].lower()}/{template.name}"
-    steps = [*_subject_steps(scene, template, is_template=True)]
+    steps = [*_subject_steps(inputs, template, is_template=True)]
     if any(step.reason in _REFERENCED for step in steps):
-        steps.append(_pods_step(scene, pods, owner, template.namespace))
-    place = Place("Pod", template.name, template.namespace, owner)
-    return Explanation(template.namespace, title, scene.with_commands(place, steps))
+        steps.append(_pods_step(inputs, pods, owner, template.namespace))
+    place = CommandContext("Pod", template.name, template.namespace, owner)
+    return Explanation(template.namespace, title, inputs.with_commands(place, steps))
 
 
-def _pods_step(scene: Scene, pods: Sequence[Subject] | None, owner: str, namespace: str) -> Step:
+def _pods_step(inputs: ExplainInput, pods: Sequence[Subject] | None, owner: str, namespace: str) -> Step:
     """Return the step about the running Pods of a workload."""
     gate = "running Pods"
     if pods is None:
         return Step(gate, Severity.UNKNOWN, "you lack the right to list them", advice="ask for list on pods")
-    world, tenants = scene.world, scene.world.configuration.tenant_names
-    known = world.namespace(namespace)
-    needed = {pod.name: decide_in(known, pod, world.configuration).added for pod in pods}
+    cluster, tenants = inputs.cluster, inputs.cluster.configuration.tenant_names
+    namespace_object = cluster.namespace(namespace)
+    needed = {pod.name: decide_in(namespace_object, pod, cluster.configuration).added for pod in pods}
     lacking = {
-        pod: [name for name in added if name not in tenants or scene.has_tenant_secret(name)]
+        pod: [name for name in added if name not in tenants or inputs.has_tenant_secret(name)]
         for pod, added in needed.items()
     }
     lacking = {name: added for name, added in lacking.items() if added}
@@ -211,147 +217,151 @@ def _pods_step(scene: Scene, pods: Sequence[Subject] | None, owner: str, namespa
         running = f"{counted(len(pods), 'Pod has', 'Pods have')} each reference" if pods else "no Pod runs"
         return Step(gate, Severity.OK, running)
     names = listed(sorted({name for added in lacking.values() for name in added}))
-    why = f"{counted(len(lacking), 'Pod lacks', 'Pods lack')} the reference to {names}"
+    message = f"{counted(len(lacking), 'Pod lacks', 'Pods lack')} the reference to {names}"
     missing = PreviewReason.POD_WITHOUT_REFERENCE
     command = recreate_command(namespace, owner, min(lacking))
-    return Step(gate, Severity.FAULT, why, missing, advice(missing), command=command)
+    return Step(gate, Severity.FAULT, message, missing, advice(missing), command=command)
 
 
-def explain_namespace(scene: Scene, namespace: str) -> Explanation:
-    """Return each gate for a namespace, which is in the world of the scene."""
-    place = Place("Namespace", namespace, namespace)
-    steps = scene.with_commands(place, _namespace_steps(scene, namespace))
+def explain_namespace(inputs: ExplainInput, namespace: str) -> Explanation:
+    """Return each gate for a namespace, which is in the view of the cluster."""
+    place = CommandContext("Namespace", namespace, namespace)
+    steps = inputs.with_commands(place, _namespace_steps(inputs, namespace))
     return Explanation(namespace, f"Namespace/{namespace}", steps)
 
 
 def explain_other(kind: str, name: str, namespace: str) -> Explanation:
     """Return why objects of another kind are not changed."""
     reason = Reason.RESOURCE_IGNORED
-    why = f"the webhook is called for Pods and ServiceAccounts, not for {kind}"
+    message = f"the webhook is called for Pods and ServiceAccounts, not for {kind}"
     todo = "explain one of its Pods, or its ServiceAccount"
     command = f"pullsecrets explain sa/default -n {shlex.quote(namespace)}"
-    step = Step("kind", Severity.SKIPPED, why, reason, todo, command=command)
+    step = Step("kind", Severity.SKIPPED, message, reason, todo, command=command)
     return Explanation(namespace, f"{kind}/{name}", (step,))
 
 
 def explain_dropped(name: str, namespace: str, release: str, command: str) -> Explanation:
     """Return why the copy of a name that is not in the configuration any more stays."""
     reason = PreviewReason.COPY_DROPPED
-    why = f"it is a copy of release {release}, and {name} is not in the configuration any more, so it stays as it is"
-    step = Step("copy", Severity.FAULT, why, reason, advice(reason), command=command)
+    message = (
+        f"it is a copy of release {release}, and {name} is not in the configuration any more, so it stays as it is"
+    )
+    step = Step("copy", Severity.FAULT, message, reason, advice(reason), command=command)
     return Explanation(namespace, f"secret/{name}", (step,))
 
 
 def explain_unreadable(kind: str, name: str, namespace: str) -> Explanation:
     """Return why a Pod or ServiceAccount that cannot be read is not changed."""
     reason = Reason.OBJECT_UNREADABLE
-    why = "a field that the decision needs is absent or has a wrong type"
-    return Explanation(namespace, f"{kind}/{name}", (Step("readable", Severity.FAULT, why, reason, advice(reason)),))
+    message = "a field that the decision needs is absent or has a wrong type"
+    return Explanation(
+        namespace, f"{kind}/{name}", (Step("readable", Severity.FAULT, message, reason, advice(reason)),)
+    )
 
 
-def _subject_steps(scene: Scene, subject: Subject, *, is_template: bool = False) -> Iterator[Step]:
-    configuration = scene.world.configuration
-    namespace = scene.world.namespace(subject.namespace)
+def _subject_steps(inputs: ExplainInput, subject: Subject, *, is_template: bool = False) -> Iterator[Step]:
+    configuration = inputs.cluster.configuration
+    namespace = inputs.cluster.namespace(subject.namespace)
     decision = decide_in(namespace, subject, configuration)
-    if scene.registration is not None:
-        yield from registration_steps(scene.registration, subject.kind)
+    if inputs.registration is not None:
+        yield from registration_steps(inputs.registration, subject.kind)
     operations = "CREATE" if subject.kind == "Pod" else "CREATE and UPDATE"
     yield Step("kind and operation", Severity.OK, f"{subject.kind}s are looked at on {operations}")
     case = Case(configuration, subject.namespace, namespace, subject)
     yield from whole_steps(case, decision)
     if not decision.gates:
         return
-    if scene.registration is not None and namespace is not None:
-        yield from selection_steps(scene.registration, subject, namespace)
-    yield from _pull_secret_steps(scene, case, decision, is_template=is_template)
+    if inputs.registration is not None and namespace is not None:
+        yield from selection_steps(inputs.registration, subject, namespace)
+    yield from _pull_secret_steps(inputs, case, decision, is_template=is_template)
 
 
-def _pull_secret_steps(scene: Scene, case: Case, decision: Decision, *, is_template: bool) -> Iterator[Step]:
-    world, subject = scene.world, case.subject
+def _pull_secret_steps(inputs: ExplainInput, case: Case, decision: Decision, *, is_template: bool) -> Iterator[Step]:
+    cluster, subject = inputs.cluster, case.subject
     referenced: dict[str, Collection[str]] = {}
-    for entry in world.configuration.pull_secrets:
+    for entry in cluster.configuration.pull_secrets:
         yield from pull_secret_steps(case, decision, entry)
         reason = dict(decision.gates)[entry.name]
         if reason not in _REFERENCED:
             continue
-        step = _copy(scene, subject.namespace, entry)
-        exists = scene.exists and not is_template
+        step = _copy(inputs, subject.namespace, entry)
+        exists = inputs.exists and not is_template
         copy = None if entry.tenant_owned else step
-        reference = reference_step(subject, entry.name, reason, copy, scene.writer, exists=exists)
-        yield _about_tenant(scene, reference) if entry.tenant_owned else reference
+        reference = reference_step(subject, entry.name, reason, copy, inputs.writer, exists=exists)
+        yield _about_tenant(inputs, reference) if entry.tenant_owned else reference
         if step is not None:
             yield step
-        yield from _rotation(scene, subject.namespace, entry)
-        if entry.name in scene.registries:
-            referenced[entry.name] = scene.registries[entry.name]
+        yield from _rotation(inputs, subject.namespace, entry)
+        if entry.name in inputs.registries:
+            referenced[entry.name] = inputs.registries[entry.name]
         if subject.kind != "Pod":
-            yield from _known(pull_secret_expiry_step(world, entry.name, scene.expiries, scene.now))
-    for step in _known(coverage_step(subject, referenced)):
-        found = about_registry(step, world, subject, tuple(referenced))
-        is_open = any(scene.is_unread(name) for name, reason in decision.gates if reason in _REFERENCED)
-        is_open = is_open and found.severity is Severity.FAULT
-        yield replace(found, severity=Severity.UNKNOWN) if is_open else found
-    yield from _known(images_expiry_step(world, subject, referenced, scene.expiries, scene.now))
+            yield from _optional(pull_secret_expiry_step(cluster, entry.name, inputs.expiries, inputs.now))
+    for step in _optional(coverage_step(subject, referenced)):
+        images_step = about_registry(step, cluster, subject, tuple(referenced))
+        is_open = any(inputs.is_unread(name) for name, reason in decision.gates if reason in _REFERENCED)
+        is_open = is_open and images_step.severity is Severity.FAULT
+        yield replace(images_step, severity=Severity.UNKNOWN) if is_open else images_step
+    yield from _optional(images_expiry_step(cluster, subject, referenced, inputs.expiries, inputs.now))
 
 
-def _known(step: Step | None) -> tuple[Step, ...]:
+def _optional(step: Step | None) -> tuple[Step, ...]:
     return () if step is None else (step,)
 
 
-def _about_tenant(scene: Scene, step: Step) -> Step:
+def _about_tenant(inputs: ExplainInput, step: Step) -> Step:
     """Return the step about a Pod's reference to a Secret of its namespace: it matters only if that exists."""
-    if step.reason != PreviewReason.POD_WITHOUT_REFERENCE or scene.has_tenant_secret(step.pull_secret):
+    if step.reason != PreviewReason.POD_WITHOUT_REFERENCE or inputs.has_tenant_secret(step.pull_secret):
         return step
-    why = f"it does not reference {step.pull_secret}, which makes a difference only if the Secret exists"
-    return Step(step.gate, Severity.OK, why, pull_secret=step.pull_secret)
+    message = f"it does not reference {step.pull_secret}, which makes a difference only if the Secret exists"
+    return Step(step.gate, Severity.OK, message, pull_secret=step.pull_secret)
 
 
-def _copy(scene: Scene, namespace: str, entry: PullSecret) -> Step | None:
+def _copy(inputs: ExplainInput, namespace: str, entry: PullSecret) -> Step | None:
     if entry.tenant_owned:
-        return tenant_step(namespace, entry.name, scene.tenants.get(entry.name))
+        return tenant_step(namespace, entry.name, inputs.tenants.get(entry.name))
     return copy_step(
-        scene.world,
+        inputs.cluster,
         namespace,
         entry.name,
-        scene.writer,
-        exists=scene.exists,
-        elsewhere=scene.elsewhere,
-        secrets=scene.secrets,
+        inputs.writer,
+        exists=inputs.exists,
+        elsewhere=inputs.elsewhere,
+        secrets=inputs.secrets,
     )
 
 
-def _rotation(scene: Scene, namespace: str, entry: PullSecret) -> tuple[Step, ...]:
-    return _known(rotation_step(scene.world, namespace, entry, scene.rotations)) if scene.exists else ()
+def _rotation(inputs: ExplainInput, namespace: str, entry: PullSecret) -> tuple[Step, ...]:
+    return _optional(rotation_step(inputs.cluster, namespace, entry, inputs.rotations)) if inputs.exists else ()
 
 
-def _namespace_steps(scene: Scene, name: str) -> Iterator[Step]:
-    world = scene.world
-    state = world.states[name]
-    decision = decide_namespace(state.namespace, world.configuration)
-    if scene.registration is not None:
+def _namespace_steps(inputs: ExplainInput, name: str) -> Iterator[Step]:
+    cluster = inputs.cluster
+    state = cluster.states[name]
+    decision = decide_namespace(state.namespace, cluster.configuration)
+    if inputs.registration is not None:
         for kind in ("Pod", "ServiceAccount"):
-            yield from registration_steps(scene.registration, kind)
-    case = Case(world.configuration, name, state.namespace)
+            yield from registration_steps(inputs.registration, kind)
+    case = Case(cluster.configuration, name, state.namespace)
     yield from whole_steps(case, decision)
-    for entry in world.configuration.pull_secrets if decision.gates else ():
+    for entry in cluster.configuration.pull_secrets if decision.gates else ():
         yield from pull_secret_steps(case, decision, entry)
         if entry.name not in decision.added:
             continue
-        step = _copy(scene, name, entry)
-        yield from _known(step)
-        yield from _rotation(scene, name, entry)
-        yield from _account_steps(scene, name, entry.name, None if entry.tenant_owned else step)
-        yield from _known(pull_secret_expiry_step(world, entry.name, scene.expiries, scene.now))
+        step = _copy(inputs, name, entry)
+        yield from _optional(step)
+        yield from _rotation(inputs, name, entry)
+        yield from _account_steps(inputs, name, entry.name, None if entry.tenant_owned else step)
+        yield from _optional(pull_secret_expiry_step(cluster, entry.name, inputs.expiries, inputs.now))
 
 
-def _account_steps(scene: Scene, namespace: str, pull_secret: str, copy: Step | None) -> Iterable[Step]:
-    if not scene.accounts_seen:
-        why = "you lack the right to list them, so it is not known which of them lack it"
+def _account_steps(inputs: ExplainInput, namespace: str, pull_secret: str, copy: Step | None) -> Iterable[Step]:
+    if not inputs.can_list_accounts:
+        message = "you lack the right to list them, so it is not known which of them lack it"
         todo = "ask somebody who has the right, or ask for list on serviceaccounts"
-        return [Step("ServiceAccounts", Severity.UNKNOWN, why, advice=todo, pull_secret=pull_secret)]
-    world = scene.world
-    state, plan = world.states[namespace], world.plans[namespace]
-    return account_steps(state, plan, world.configuration, pull_secret, copy, scene.writer, exists=scene.exists)
+        return [Step("ServiceAccounts", Severity.UNKNOWN, message, advice=todo, pull_secret=pull_secret)]
+    cluster = inputs.cluster
+    state, plan = cluster.states[namespace], cluster.plans[namespace]
+    return account_steps(state, plan, cluster.configuration, pull_secret, copy, inputs.writer, exists=inputs.exists)
 
 
 def explain_manifest(
@@ -362,34 +372,36 @@ def explain_manifest(
     name: str,
     namespace: str,
     now: datetime,
-    known: Mapping[str, Namespace] = NO_NAMESPACES,
+    namespaces: Mapping[str, Namespace] = NO_NAMESPACES,
 ) -> Explanation | None:
     """Return each gate for one object of ``manifests``, for a workload that of its Pods; None if it is absent.
 
     ``known`` are namespaces from other sources. A Service of Knative takes precedence over a Service of its name.
     """
     where = name if kind == "Namespace" else namespace
-    fitting = sorted((each for each in reversed(manifests) if _is(each, kind, name, where)), key=_is_of_no_interest)
+    fitting = sorted(
+        (manifest for manifest in reversed(manifests) if _is(manifest, kind, name, where)), key=_is_of_no_interest
+    )
     if not fitting:
         return None
-    found = fitting[0]
-    world = survey(manifests, configuration, release_namespace, known)
-    scene = Scene(
-        world,
+    manifest = fitting[0]
+    cluster = survey(manifests, configuration, release_namespace, namespaces)
+    inputs = ExplainInput(
+        cluster,
         now,
-        registries=registries_for(world.configuration, world.sources),
-        expiries=known_expiries(world.expected),
+        registries=registries_for(cluster.configuration, cluster.sources),
+        expiries=known_expiries(cluster.expected),
     )
-    if found.is_core("Namespace") and name in world.states:
-        return explain_namespace(scene, name)
-    if found.is_core("Namespace"):
-        return explain_unreadable(found.kind, name, name)
-    if not is_subject(found):
-        return explain_other(found.kind, name, namespace)
-    subject = read_subject(found)
+    if manifest.is_core("Namespace") and name in cluster.states:
+        return explain_namespace(inputs, name)
+    if manifest.is_core("Namespace"):
+        return explain_unreadable(manifest.kind, name, name)
+    if not is_subject(manifest):
+        return explain_other(manifest.kind, name, namespace)
+    subject = read_subject(manifest)
     if subject is None:
-        return explain_unreadable(found.kind, name, namespace)
-    return replace(explain_subject(scene, subject, _owner(found)), title=found.title)
+        return explain_unreadable(manifest.kind, name, namespace)
+    return replace(explain_subject(inputs, subject, _owner(manifest)), title=manifest.title)
 
 
 def _owner(manifest: Manifest) -> str:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
+    from webhook.report.preview.cluster_view import ClusterView
     from webhook.report.preview.secrets import Expected
-    from webhook.report.preview.world import World
     from webhook.rules.expiry import Expiries, Expiry
     from webhook.rules.objects import Subject
 
@@ -35,7 +35,7 @@ _UNCOVERED_SHOWN = 3
 _REGISTRIES_SHOWN = 5
 
 
-class Expiring(msgspec.Struct, frozen=True):
+class ExpiringCredential(msgspec.Struct, frozen=True):
     """A credential of a pull secret that expires."""
 
     pull_secret: str
@@ -49,7 +49,7 @@ def known_expiries(expected: Mapping[str, Expected]) -> dict[str, Expiries]:
 
 
 def images_expiry_step(
-    world: World,
+    cluster: ClusterView,
     subject: Subject,
     registries: Mapping[str, Collection[str]],
     expiries: Mapping[str, Expiries],
@@ -62,17 +62,17 @@ def images_expiry_step(
     """
     if subject.kind != "Pod":
         return None
-    lasting = [found for image in subject.images if (found := _lasting(image, registries, expiries)) is not None]
+    lasting = [expiring for image in subject.images if (expiring := _lasting(image, registries, expiries)) is not None]
     if not lasting:
         return None
-    return _step(world, min(lasting, key=_end), now)
+    return _step(cluster, min(lasting, key=_end), now)
 
 
 def _lasting(
     image: str, registries: Mapping[str, Collection[str]], expiries: Mapping[str, Expiries]
-) -> Expiring | None:
+) -> ExpiringCredential | None:
     """Return the credential for an image that expires last; None if that is unknown."""
-    found = []
+    candidates = []
     for name, keys in registries.items():
         expiring = expiries.get(name, NO_EXPIRIES).by_registry
         for key in keys:
@@ -80,77 +80,79 @@ def _lasting(
                 continue
             if key not in expiring:
                 return None
-            found.append(Expiring(name, key, expiring[key]))
-    return max(found, key=_end, default=None)
+            candidates.append(ExpiringCredential(name, key, expiring[key]))
+    return max(candidates, key=_end, default=None)
 
 
 def pull_secret_expiry_step(
-    world: World, pull_secret: str, expiries: Mapping[str, Expiries], now: datetime
+    cluster: ClusterView, pull_secret: str, expiries: Mapping[str, Expiries], now: datetime
 ) -> Step | None:
     """Return the step about the credential of a pull secret that expires first; None if no expiry is known."""
-    known = expiries.get(pull_secret, NO_EXPIRIES).by_registry
-    found = [Expiring(pull_secret, registry, expiry) for registry, expiry in known.items()]
-    return _step(world, min(found, key=_end), now) if found else None
+    expiries_by_registry = expiries.get(pull_secret, NO_EXPIRIES).by_registry
+    candidates = [
+        ExpiringCredential(pull_secret, registry, expiry) for registry, expiry in expiries_by_registry.items()
+    ]
+    return _step(cluster, min(candidates, key=_end), now) if candidates else None
 
 
-def _end(found: Expiring) -> datetime:
-    return found.expiry.expires_at
+def _end(expiring: ExpiringCredential) -> datetime:
+    return expiring.expiry.expires_at
 
 
-def _step(world: World, found: Expiring, now: datetime) -> Step:
-    reason = found.expiry.reason(now)
-    why = f"the credential for {found.registry} {found.expiry.describe(now)}"
+def _step(cluster: ClusterView, expiring: ExpiringCredential, now: datetime) -> Step:
+    reason = expiring.expiry.reason(now)
+    message = f"the credential for {expiring.registry} {expiring.expiry.describe(now)}"
     gate = "expiry"
     if reason is None:
-        return Step(gate, Severity.OK, why, pull_secret=found.pull_secret)
+        return Step(gate, Severity.OK, message, pull_secret=expiring.pull_secret)
     severity = Severity.FAULT if reason is ExpiryReason.EXPIRED else Severity.NOTE
-    source, where = _source(world, found), world.release_namespace or "RELEASE_NAMESPACE"
-    renews = source in world.configuration.issued_names
-    command = expiry_command(where, source, found.registry, renews=renews) if source else ""
-    return Step(gate, severity, why, reason, advice(reason), found.pull_secret, command=command)
+    source, where = _source(cluster, expiring), cluster.release_namespace or "RELEASE_NAMESPACE"
+    renews = source in cluster.configuration.issued_names
+    command = expiry_command(where, source, expiring.registry, renews=renews) if source else ""
+    return Step(gate, severity, message, reason, advice(reason), expiring.pull_secret, command=command)
 
 
-def _source(world: World, found: Expiring) -> str:
+def _source(cluster: ClusterView, expiring: ExpiringCredential) -> str:
     """Return the source of the credential: the first one that names the registry; empty if it cannot be read."""
-    entry = next(entry for entry in world.configuration.pull_secrets if entry.name == found.pull_secret)
-    return next((name for name in entry.sources if found.registry in (world.sources.credentials(name) or ())), "")
+    entry = next(entry for entry in cluster.configuration.pull_secrets if entry.name == expiring.pull_secret)
+    return next((name for name in entry.sources if expiring.registry in (cluster.sources.credentials(name) or ())), "")
 
 
 def coverage_step(subject: Subject, registries: Mapping[str, Collection[str]]) -> Step | None:
     """Return the step about the credentials for a Pod's images in its pull secrets; None if nothing is known."""
     if subject.kind != "Pod" or not registries or not subject.images:
         return None
-    lacking = uncovered(subject.images, {registry for known in registries.values() for registry in known})
+    lacking = uncovered(subject.images, {registry for keys in registries.values() for registry in keys})
     gate = "images"
     if not lacking:
         return Step(gate, Severity.OK, f"{listed(tuple(registries))} {_has(registries)} a credential for each image")
     shown = [*lacking[:_UNCOVERED_SHOWN], *(["…"] if len(lacking) > _UNCOVERED_SHOWN else [])]
     severity = Severity.FAULT if len(lacking) == len(dict.fromkeys(subject.images)) else Severity.UNKNOWN
-    why = f"{listed(tuple(registries))} {_has(registries)} no credential for {', '.join(shown)}"
-    why = f"{why}; {_offered(lacking[0], sorted({each for known in registries.values() for each in known}))}"
+    message = f"{listed(tuple(registries))} {_has(registries)} no credential for {', '.join(shown)}"
+    message = f"{message}; {_offered(lacking[0], sorted({key for keys in registries.values() for key in keys}))}"
     reason = PreviewReason.REGISTRY_NOT_COVERED
-    return Step(gate, severity, why, reason, advice(reason))
+    return Step(gate, severity, message, reason, advice(reason))
 
 
-def about_registry(step: Step, world: World, subject: Subject, names: Sequence[str]) -> Step:
+def about_registry(step: Step, cluster: ClusterView, subject: Subject, names: Sequence[str]) -> Step:
     """Return the step about a registry without a credential; with the source, if its registry has a typing error."""
     if step.reason != PreviewReason.REGISTRY_NOT_COVERED:
         return step
-    known = {
-        name: sorted(world.sources.credentials(name) or {})
-        for entry in world.configuration.pull_secrets
+    registries_by_source = {
+        name: sorted(cluster.sources.credentials(name) or {})
+        for entry in cluster.configuration.pull_secrets
         if entry.name in names
         for name in entry.sources
     }
-    lacking = uncovered(subject.images, {each for found in known.values() for each in found})
+    lacking = uncovered(subject.images, {key for keys in registries_by_source.values() for key in keys})
     if not lacking:
         return step  # the copies do not hold yet what the sources have
     host = _host(lacking[0])
-    where = world.release_namespace or "RELEASE_NAMESPACE"
-    for source, registries in known.items():
+    where = cluster.release_namespace or "RELEASE_NAMESPACE"
+    for source, registries in registries_by_source.items():
         if len(registries) == 1 and get_close_matches(host, registries, n=1, cutoff=CLOSE_REGISTRY):
-            why = f"{step.why} If not, source {source} has the typing error"
-            return replace(step, why=why, command=create_source(where, source, host, exists=True))
+            message = f"{step.message} If not, source {source} has the typing error"
+            return replace(step, message=message, command=create_source(where, source, host, exists=True))
     return step
 
 

@@ -55,12 +55,12 @@ class Obstacle(msgspec.Struct, frozen=True):
     ``is_cause`` is False for a report about another object of the namespace. Its cause may be the same.
     """
 
-    why: str
+    message: str
     advice: str
     is_cause: bool = True
 
 
-class Report(msgspec.Struct, frozen=True):
+class EventReport(msgspec.Struct, frozen=True):
     """An Event that the controller wrote about a namespace, or about the object ``kind/name`` in it."""
 
     namespace: str
@@ -106,8 +106,10 @@ class Report(msgspec.Struct, frozen=True):
 
     def elsewhere(self) -> Obstacle:
         """Return the obstacle that it reports, for another object of its namespace."""
-        found = self.obstacle()
-        return Obstacle(f"sync reports about {self.kind} {self.name}: {found.why}", found.advice, is_cause=False)
+        obstacle = self.obstacle()
+        return Obstacle(
+            f"sync reports about {self.kind} {self.name}: {obstacle.message}", obstacle.advice, is_cause=False
+        )
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -131,67 +133,70 @@ class Holder(msgspec.Struct, frozen=True):
         return None
 
 
-class Writer(msgspec.Struct, frozen=True):
-    """The state of the controller in one namespace; ``known`` is False if the Lease was not read.
+class ControllerState(msgspec.Struct, frozen=True):
+    """The state of the controller in one namespace; ``is_known`` is False if the Lease was not read.
 
     ``obstacle`` blocks every write; ``reports`` are about single objects, or about the namespace.
     """
 
-    known: bool = False
+    is_known: bool = False
     obstacle: Obstacle | None = None
-    reports: Sequence[Report] = ()
+    reports: Sequence[EventReport] = ()
 
-    def due(self, gate: str, why: str, reason: str, pull_secret: str, targets: Collection[Target] = ()) -> Step:
+    def due(self, gate: str, message: str, reason: str, pull_secret: str, targets: Collection[Target] = ()) -> Step:
         """Return the step about a write to these objects that the controller still has to make."""
-        obstacle = self.obstacle or nearest(self.reports, targets)
+        obstacle = self.obstacle or nearest_obstacle(self.reports, targets)
         todo = advice(reason)
         if obstacle is not None:
-            why, todo = f"{why}{':' if obstacle.is_cause else ';'} {obstacle.why}", obstacle.advice
-        elif not self.known:
+            message, todo = f"{message}{':' if obstacle.is_cause else ';'} {obstacle.message}", obstacle.advice
+        elif not self.is_known:
             todo = "you lack the right to read the Lease of sync, so it is not known whether it runs: pullsecrets check"
-        return Step(gate, Severity.FAULT, why, reason, todo, pull_secret, awaits_sync=True)
+        return Step(gate, Severity.FAULT, message, reason, todo, pull_secret, awaits_sync=True)
 
 
-UNKNOWN_WRITER = Writer()
+UNKNOWN_WRITER = ControllerState()
 
 
-def obstacle_everywhere(holder: Holder, reports: Iterable[Report], now: datetime) -> Obstacle | None:
+def obstacle_everywhere(holder: Holder, reports: Iterable[EventReport], now: datetime) -> Obstacle | None:
     """Return the obstacle to every write: no replica leads, or a report in the release namespace."""
     leaderless = holder.obstacle(now)
     if leaderless is not None:
         return leaderless
     reports = list(reports)
-    resumed = max((each.at for each in reports if each.reason == RESUMED), default=None)
+    resumed = max((report.at for report in reports if report.reason == RESUMED), default=None)
     current = [
-        each
-        for each in reports
-        if each.reason in EVERYWHERE
-        and now - each.at <= RECENT_EVERYWHERE
-        and not (each.reason == PAUSED and resumed is not None and each.at <= resumed)
+        report
+        for report in reports
+        if report.reason in EVERYWHERE
+        and now - report.at <= RECENT_EVERYWHERE
+        and not (report.reason == PAUSED and resumed is not None and report.at <= resumed)
     ]
-    return max(current, key=lambda each: each.at).obstacle() if current else None
+    return max(current, key=lambda report: report.at).obstacle() if current else None
 
 
 def standing_reports(
-    reports: Iterable[Report], now: datetime, is_right: Callable[[Target], bool], written: Callable[[Report], bool]
-) -> tuple[Report, ...]:
+    reports: Iterable[EventReport],
+    now: datetime,
+    is_right: Callable[[Target], bool],
+    written: Callable[[EventReport], bool],
+) -> tuple[EventReport, ...]:
     """Return the reports that still count.
 
     A report is over if its object ``is_right``, or if the controller has ``written`` that object since.
     """
     return tuple(
-        each
-        for each in reports
-        if each.is_current(now)
-        and not (each.kind != "Namespace" and is_right(each.target))
-        and not (each.reason == REFUSED and each.kind != "Namespace" and written(each))
+        report
+        for report in reports
+        if report.is_current(now)
+        and not (report.kind != "Namespace" and is_right(report.target))
+        and not (report.reason == REFUSED and report.kind != "Namespace" and written(report))
     )
 
 
-def nearest(reports: Iterable[Report], targets: Collection[Target]) -> Obstacle | None:
+def nearest_obstacle(reports: Iterable[EventReport], targets: Collection[Target]) -> Obstacle | None:
     """Return the latest report about some objects or their namespace, or else about another object in it."""
-    latest = sorted(reports, key=lambda each: each.at, reverse=True)
-    about = next((each for each in latest if each.is_about(targets)), None)
+    latest = sorted(reports, key=lambda report: report.at, reverse=True)
+    about = next((report for report in latest if report.is_about(targets)), None)
     if about is not None:
         return about.obstacle()
     return latest[0].elsewhere() if latest else None

@@ -39,7 +39,7 @@ class Hook(msgspec.Struct, frozen=True):
     namespace_selector: Selector = EVERYTHING
     object_selector: Selector = EVERYTHING
     failure_policy: str = "Ignore"
-    trusts: bool = True
+    has_ca_bundle: bool = True
     """True if it has a caBundle, without which the API server trusts no certificate of ours."""
 
     def selects(self, namespace: Namespace, labels: Mapping[str, str]) -> bool:
@@ -48,11 +48,11 @@ class Hook(msgspec.Struct, frozen=True):
         return self.namespace_selector.matches(of_namespace) and self.object_selector.matches(labels)
 
 
-class Reach(msgspec.Struct, frozen=True):
+class Reachability(msgspec.Struct, frozen=True):
     """True if a replica can answer, None if that cannot be determined; a sentence about it, and the next command."""
 
     answers: bool | None
-    why: str
+    message: str
     command: str = ""
 
 
@@ -61,7 +61,7 @@ class Registration(msgspec.Struct, frozen=True):
 
     name: str
     hooks: tuple[Hook, ...]
-    reach: Reach
+    reach: Reachability
 
     def hook_for(self, kind: str) -> Hook | None:
         """Return the hook that is called for new objects of a kind."""
@@ -72,11 +72,11 @@ def registration_steps(registration: Registration, kind: str) -> Iterator[Step]:
     """Yield steps about the API server's calls of the webhook for a kind of object, and about their answers."""
     hook = registration.hook_for(kind)
     if hook is None:
-        why = f"no webhook of MutatingWebhookConfiguration {registration.name} is called for new {RESOURCES[kind]}"
-        yield _step("webhook registered", Severity.FAULT, why, PreviewReason.WEBHOOK_NOT_REGISTERED)
+        message = f"no webhook of MutatingWebhookConfiguration {registration.name} is called for new {RESOURCES[kind]}"
+        yield _step("webhook registered", Severity.FAULT, message, PreviewReason.WEBHOOK_NOT_REGISTERED)
         return
-    why = f"{hook.name} of MutatingWebhookConfiguration {registration.name} is called for new {RESOURCES[kind]}"
-    yield Step("webhook registered", Severity.OK, why)
+    message = f"{hook.name} of MutatingWebhookConfiguration {registration.name} is called for new {RESOURCES[kind]}"
+    yield Step("webhook registered", Severity.OK, message)
     yield _reached(registration.reach, hook)
 
 
@@ -88,23 +88,23 @@ def selection_steps(registration: Registration, subject: Subject, namespace: Nam
     if hook.selects(namespace, subject.labels):
         yield Step("webhook asked", Severity.OK, f"the selectors of {hook.name} match")
     else:
-        why = f"the selectors of {hook.name} do not match the labels, so the API server does not call it"
-        yield _step("webhook asked", Severity.FAULT, why, PreviewReason.WEBHOOK_NOT_ASKED)
+        message = f"the selectors of {hook.name} do not match the labels, so the API server does not call it"
+        yield _step("webhook asked", Severity.FAULT, message, PreviewReason.WEBHOOK_NOT_ASKED)
 
 
-def _reached(reach: Reach, hook: Hook) -> Step:
+def _reached(reach: Reachability, hook: Hook) -> Step:
     gate = "webhook reachable"
-    if not hook.trusts:
-        why = f"{hook.name} has no caBundle, so the API server trusts no certificate that is served"
-        return _step(gate, Severity.FAULT, why, PreviewReason.WEBHOOK_UNREACHABLE)
+    if not hook.has_ca_bundle:
+        message = f"{hook.name} has no caBundle, so the API server trusts no certificate that is served"
+        return _step(gate, Severity.FAULT, message, PreviewReason.WEBHOOK_UNREACHABLE)
     if reach.answers is None:
-        return _step(gate, Severity.UNKNOWN, reach.why, PreviewReason.WEBHOOK_NOT_SEEN)
+        return _step(gate, Severity.UNKNOWN, reach.message, PreviewReason.WEBHOOK_NOT_SEEN)
     if not reach.answers:
         effect = _EFFECTS.get(hook.failure_policy, "")
-        why = f"{reach.why}{effect}"
-        return replace(_step(gate, Severity.FAULT, why, PreviewReason.WEBHOOK_UNREACHABLE), command=reach.command)
-    return Step(gate, Severity.OK, reach.why)
+        message = f"{reach.message}{effect}"
+        return replace(_step(gate, Severity.FAULT, message, PreviewReason.WEBHOOK_UNREACHABLE), command=reach.command)
+    return Step(gate, Severity.OK, reach.message)
 
 
-def _step(gate: str, severity: Severity, why: str, reason: PreviewReason) -> Step:
-    return Step(gate, severity, why, reason, advice(reason))
+def _step(gate: str, severity: Severity, message: str, reason: PreviewReason) -> Step:
+    return Step(gate, severity, message, reason, advice(reason))

@@ -29,8 +29,8 @@ from webhook.rules.rollout import HoldReason, Rollout, Stage, is_about
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from webhook.report.explain.obstacle import Report
-    from webhook.report.preview.world import World
+    from webhook.report.explain.obstacle import EventReport
+    from webhook.report.preview.cluster_view import ClusterView
     from webhook.rules.configuration import PullSecret, RolloutSettings
 
 _HELD_CHOICES = {
@@ -46,50 +46,50 @@ class RotationEvents(msgspec.Struct, frozen=True):
 
     lacking: str = ""
     """The sentence about the missing right; empty if the stages were read."""
-    latest: Mapping[str, Report] = msgspec.field(default_factory=dict)
+    latest: Mapping[str, EventReport] = msgspec.field(default_factory=dict)
     """The last Event about the rotation of each pull secret."""
 
 
-def latest_events(reports: Iterable[Report]) -> dict[str, Report]:
+def latest_events(reports: Iterable[EventReport]) -> dict[str, EventReport]:
     """Return the last of some Events about the rotation of each pull secret."""
-    found = {}
-    for report in sorted(reports, key=lambda each: (each.at, each.version)):
+    latest = {}
+    for report in sorted(reports, key=lambda item: (item.at, item.version)):
         if (event := rotation_event(report.reason, report.message)) is not None:
-            found[event.secret] = report
-    return found
+            latest[event.secret] = report
+    return latest
 
 
-def rotation_step(world: World, namespace: str, entry: PullSecret, events: RotationEvents) -> Step | None:
+def rotation_step(cluster: ClusterView, namespace: str, entry: PullSecret, events: RotationEvents) -> Step | None:
     """Return the step about the rotation of a pull secret; None if it has no rollout, or if no stage is stored yet."""
-    if entry.rollout is None or namespace not in world.states:
+    if entry.rollout is None or namespace not in cluster.states:
         return None
     if events.lacking:
         return _unread(entry, entry.rollout, namespace, events)
-    stored = world.sources.rollouts.get(entry.name)
+    stored = cluster.sources.rollouts.get(entry.name)
     if stored is None:
         return None
-    rollout, content = stored.rollout, _content(world, namespace, entry, entry.rollout, stored.rollout)
-    if rollout.stage is Stage.SETTLED and not _is_behind(world, entry, rollout):
+    rollout, content = stored.rollout, _content(cluster, namespace, entry, entry.rollout, stored.rollout)
+    if rollout.stage is Stage.SETTLED and not _is_behind(cluster, entry, rollout):
         return _step(entry, Severity.OK, f"no rotation is under way: {content}")
-    if rollout.stage is Stage.COMPLETE and not _is_behind(world, entry, rollout):
-        told = "; ".join(filter(None, (content, unused_sentence(rollout))))
-        return _step(entry, Severity.OK, f"the rotation is complete: {told}")
+    if rollout.stage is Stage.COMPLETE and not _is_behind(cluster, entry, rollout):
+        detail = "; ".join(filter(None, (content, unused_sentence(rollout))))
+        return _step(entry, Severity.OK, f"the rotation is complete: {detail}")
     parts = [
         _position(rollout, entry.rollout, namespace),
         content,
         reach_sentence(rollout, stored.progress),
         proof_sentence(rollout, entry.rollout),
-        _behind(world, entry, rollout),
+        _behind(cluster, entry, rollout),
         _choices(rollout),
     ]
     command = look_at_pod(rollout) or f"kubectl pullsecrets rotate {entry.name}"
     return _step(entry, Severity.NOTE, "; ".join(filter(None, parts)), _reason(rollout), command)
 
 
-def _step(entry: PullSecret, severity: Severity, why: str, reason: str = "", command: str = "") -> Step:
+def _step(entry: PullSecret, severity: Severity, message: str, reason: str = "", command: str = "") -> Step:
     gate = "rotation"
     todo = advice(reason) if reason else ""
-    return Step(gate, severity, why, reason, todo, entry.name, command=command)
+    return Step(gate, severity, message, reason, todo, entry.name, command=command)
 
 
 def _reason(rollout: Rollout) -> str:
@@ -104,14 +104,16 @@ def _unread(entry: PullSecret, settings: RolloutSettings, namespace: str, events
     place = "is in its canary" if settings.is_canary(namespace) else "is not in its canary"
     command, event = f"kubectl pullsecrets rotate {entry.name}", events.latest.get(entry.name)
     if event is None:
-        why = f"{events.lacking}, so the stage of its rotation is unknown; the namespace {place}"
-        return _step(entry, Severity.UNKNOWN, why, PreviewReason.ROTATION_NOT_SEEN, command)
-    told = rotation_event(event.reason, event.message)
-    sentence, is_over = (event.message, False) if told is None else (told.sentence, told.is_over)
-    why = f"sync reported at {event.at:%Y-%m-%d %H:%M:%S} UTC (Event {event.reason}): {sentence}; the namespace {place}"
+        message = f"{events.lacking}, so the stage of its rotation is unknown; the namespace {place}"
+        return _step(entry, Severity.UNKNOWN, message, PreviewReason.ROTATION_NOT_SEEN, command)
+    rotation = rotation_event(event.reason, event.message)
+    sentence, is_over = (event.message, False) if rotation is None else (rotation.sentence, rotation.is_over)
+    message = (
+        f"sync reported at {event.at:%Y-%m-%d %H:%M:%S} UTC (Event {event.reason}): {sentence}; the namespace {place}"
+    )
     if is_over:
-        return _step(entry, Severity.OK, why)
-    return _step(entry, Severity.NOTE, why, PreviewReason.ROTATION_UNDER_WAY, command)
+        return _step(entry, Severity.OK, message)
+    return _step(entry, Severity.NOTE, message, PreviewReason.ROTATION_UNDER_WAY, command)
 
 
 def _position(rollout: Rollout, settings: RolloutSettings, namespace: str) -> str:
@@ -129,14 +131,16 @@ def _position(rollout: Rollout, settings: RolloutSettings, namespace: str) -> st
             return f"a rotation is in the stage {rollout.stage}"
 
 
-def _content(world: World, namespace: str, entry: PullSecret, settings: RolloutSettings, rollout: Rollout) -> str:
+def _content(
+    cluster: ClusterView, namespace: str, entry: PullSecret, settings: RolloutSettings, rollout: Rollout
+) -> str:
     """Return the content that a copy has, and the one that it must have."""
     new, previous = rollout.proposed or rollout.base, rollout.base if rollout.proposed else rollout.previous
     names = {previous: "the previous content", new: "the new content"}
     due = names[rollout.target(in_canary=settings.is_canary(namespace))]
-    state = world.states[namespace]
+    state = cluster.states[namespace]
     copy = state.copies.get(entry.name)
-    if entry.name in world.unseen_copies:
+    if entry.name in cluster.unseen_copies:
         return f"the namespace must have {due}, and the copy was not read"
     if copy is None:
         return f"there is no copy, which would have {due}"
@@ -146,16 +150,18 @@ def _content(world: World, namespace: str, entry: PullSecret, settings: RolloutS
     return f"the copy has {held}" if held == due else f"the copy has {held}, and {due} is due"
 
 
-def _is_behind(world: World, entry: PullSecret, rollout: Rollout) -> bool:
+def _is_behind(cluster: ClusterView, entry: PullSecret, rollout: Rollout) -> bool:
     """Return whether the sources have another content than the stored stage is about."""
-    found = world.expected[entry.name].hash
-    return found is not None and not is_about(rollout, found)
+    content_hash = cluster.expected[entry.name].hash
+    return content_hash is not None and not is_about(rollout, content_hash)
 
 
-def _behind(world: World, entry: PullSecret, rollout: Rollout) -> str:
-    if world.expected[entry.name].problem:
+def _behind(cluster: ClusterView, entry: PullSecret, rollout: Rollout) -> str:
+    if cluster.expected[entry.name].problem:
         return "the rotation waits until its sources can be copied again"
-    return "the sources have another content, which sync has not noted yet" if _is_behind(world, entry, rollout) else ""
+    return (
+        "the sources have another content, which sync has not noted yet" if _is_behind(cluster, entry, rollout) else ""
+    )
 
 
 def _choices(rollout: Rollout) -> str:

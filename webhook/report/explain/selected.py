@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _ORDER = (Severity.FAULT, Severity.UNKNOWN, Severity.NOTE, Severity.SKIPPED, Severity.OK)
 
 
-class Selected(msgspec.Struct, frozen=True):
+class Explanations(msgspec.Struct, frozen=True):
     """The explanations of objects of one kind, those that need attention first."""
 
     kind: str
@@ -27,15 +27,15 @@ class Selected(msgspec.Struct, frozen=True):
     @property
     def needing_attention(self) -> tuple[Explanation, ...]:
         """The objects that lack something that is due."""
-        return tuple(each for each in self.explanations if each.verdict.severity is Severity.FAULT)
+        return tuple(explanation for explanation in self.explanations if explanation.verdict.severity is Severity.FAULT)
 
     def document(self) -> list[dict[str, object]]:
         """Return everything for programs."""
-        return [each.document() for each in self.explanations]
+        return [explanation.document() for explanation in self.explanations]
 
     def summary(self) -> str:
         """Return the number of objects with each result, as one line."""
-        numbers = Counter(each.verdict.severity for each in self.explanations)
+        numbers = Counter(explanation.verdict.severity for explanation in self.explanations)
         total, faults = len(self.explanations), numbers[Severity.FAULT]
         parts = [f"{numbers[severity]:,} {RESULTS[severity]}" for severity in _ORDER if numbers[severity]]
         detail = f": {', '.join(parts)}" if parts else ""
@@ -43,10 +43,10 @@ class Selected(msgspec.Struct, frozen=True):
         return f"{faults:,} of {total:,} {objects} {'needs' if 1 in (faults, total) else 'need'} attention{detail}"
 
 
-def selected(kind: str, explanations: Iterable[Explanation]) -> Selected:
+def selected(kind: str, explanations: Iterable[Explanation]) -> Explanations:
     """Return explanations by severity, then by namespace and name."""
-    return Selected(kind, tuple(sorted(explanations, key=_place)))
+    return Explanations(kind, tuple(sorted(explanations, key=_place)))
 
 
-def _place(found: Explanation) -> tuple[int, str, str]:
-    return _ORDER.index(found.verdict.severity), found.namespace, found.title
+def _place(explanation: Explanation) -> tuple[int, str, str]:
+    return _ORDER.index(explanation.verdict.severity), explanation.namespace, explanation.title

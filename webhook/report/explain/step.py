@@ -45,7 +45,7 @@ class Step(msgspec.Struct, frozen=True):
 
     gate: str
     severity: Severity
-    why: str
+    message: str
     reason: str = ""
     advice: str = ""
     pull_secret: str = ""
@@ -71,7 +71,7 @@ class Step(msgspec.Struct, frozen=True):
         """The cause, and advice unless a command replaces it."""
         replaced = self.command and not self.command.startswith(LOOK_UP)
         todo = f". {self.advice[:1].upper()}{self.advice[1:]}" if self.advice and not replaced else ""
-        return f"{self.why}{todo}"
+        return f"{self.message}{todo}"
 
     def line(self) -> Line:
         """Return the line for a table."""
@@ -86,7 +86,7 @@ class Step(msgspec.Struct, frozen=True):
             "gate": self.gate,
             "result": _NAMES[self.severity],
             "reason": str(self.reason) or None,
-            "why": self.why,
+            "why": self.message,
             "advice": self.advice or None,
             "next": self.command or None,
         }
@@ -127,14 +127,14 @@ class Explanation(msgspec.Struct, frozen=True):
         if self.stop is not None:
             return self.stop
         for severity in (Severity.UNKNOWN, Severity.NOTE):
-            found = [step for step in self.steps if step.severity is severity and not step.is_stage_unseen]
-            decisive = [step for step in found if step.pull_secret or step.reason == "namespace-unknown"]
+            steps = [step for step in self.steps if step.severity is severity and not step.is_stage_unseen]
+            decisive = [step for step in steps if step.pull_secret or step.reason == "namespace-unknown"]
             if decisive:
                 return decisive[0]
         others = list(dict.fromkeys(step.pull_secret for step in self.steps if step.severity is Severity.SKIPPED))
         verb = "does" if len(others) == 1 else "do"
         more = f"; {some(others, NAMES_SHOWN)} {verb} not apply, and -v shows why" if others else ""
-        return Step(gate="", severity=Severity.OK, why=f"everything is in place{more}")
+        return Step(gate="", severity=Severity.OK, message=f"everything is in place{more}")
 
     @property
     def shown(self) -> tuple[Step, ...]:
@@ -163,7 +163,7 @@ class Explanation(msgspec.Struct, frozen=True):
             "namespace": self.namespace,
             "result": _NAMES[verdict.severity],
             "stoppedBy": (str(self.stop.reason) or None) if self.stop else None,
-            "why": verdict.why,
+            "why": verdict.message,
             "next": verdict.command or None,
             "steps": [step.document() for step in self.steps],
         }

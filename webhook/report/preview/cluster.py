@@ -52,8 +52,8 @@ class Forecaster:
     def of_namespace(self, state: NamespaceState) -> Iterator[Row]:
         """Yield a row for the namespace, for each of its copies and for each of its ServiceAccounts."""
         namespace, plan = state.namespace, self._plan(state)
-        reason, why = judged(namespace, self.configuration)
-        yield Row(namespace.name, f"Namespace/{namespace.name}", Effect.NONE, reason, why, origin=ORIGIN)
+        reason, message = judged(namespace, self.configuration)
+        yield Row(namespace.name, f"Namespace/{namespace.name}", Effect.NONE, reason, message, origin=ORIGIN)
         yield from copy_rows(state, plan, self.configuration, self._expected, self._unseen)
         for account in state.service_accounts:
             yield self._of_account(namespace, account, plan)
@@ -62,15 +62,15 @@ class Forecaster:
         """Return whether an existing Pod lacks a reference that it would get if it were created now."""
         decision = decide_in(namespace, subject, self.configuration)
         effect, reason = Effect.NONE, str(decision.reason)
-        why = sentence(decision.reason, subject, self.configuration, decision)
+        message = sentence(decision.reason, subject, self.configuration, decision)
         # It is not known whether a Secret that belongs to the namespace exists, so a Pod may not need it.
         tenants = self.configuration.tenant_names
         lacking = tuple(name for name in decision.added if name not in tenants)
         if lacking:
             effect, reason = Effect.RECREATE, PreviewReason.POD_WITHOUT_REFERENCE
-            why = f"it lacks the reference to {listed(lacking)}: recreate it"
+            message = f"it lacks the reference to {listed(lacking)}: recreate it"
         title = f"Pod/{subject.name}"
-        return Row(subject.namespace, title, effect, reason, why, lacking, gates=decision.gates, origin=ORIGIN)
+        return Row(subject.namespace, title, effect, reason, message, lacking, gates=decision.gates, origin=ORIGIN)
 
     def _plan(self, state: NamespaceState) -> NamespacePlan:
         hashes, lost = hashes_for(self._expected, state), names_written_by_us(state, self.configuration)
@@ -81,10 +81,10 @@ class Forecaster:
         written, removed = _added(plan, account), _removed(plan, account)
         decision = decide_in(namespace, subject, self.configuration)
         added = written
-        if written or removed or any(each.service_account is account for each in plan.hand_backs):
+        if written or removed or any(hand_back.service_account is account for hand_back in plan.hand_backs):
             # The controller's write passes the webhook, which adds all due references with or without a copy.
             added = (*written, *self._added_at_admission(namespace, subject, written, removed))
-        effect, reason, why = (
+        effect, reason, message = (
             _changed(added, removed, self.configuration)
             if added or removed
             else self._unchanged(account, subject, decision, plan)
@@ -94,7 +94,7 @@ class Forecaster:
             title=f"ServiceAccount/{account.name}",
             effect=effect,
             reason=reason,
-            why=why,
+            message=message,
             added=added,
             removed=removed,
             gates=decision.gates,
@@ -115,10 +115,10 @@ class Forecaster:
             return Effect.PROBLEM, Reason.OBJECT_UNREADABLE, "its imagePullSecrets cannot be read"
         finding = next((each for each in plan.findings if each.service_account == account.name), None)
         if finding is not None:
-            why = f"it enforces its references and opts out: its Pods that get {finding.secret} are refused"
+            message = f"it enforces its references and opts out: its Pods that get {finding.secret} are refused"
             if finding.reason is FindingReason.REFERENCES_TOO_MANY:
-                why = f"it has {account.references.count:,} references, too many to add {finding.secret}"
-            return Effect.PROBLEM, finding.reason, why
+                message = f"it has {account.references.count:,} references, too many to add {finding.secret}"
+            return Effect.PROBLEM, finding.reason, message
         if decision.added:
             waiting = [each.reason for each in plan.findings if each.secret in decision.added]
             reason = waiting[0] if waiting else PreviewReason.COPY_NOT_SEEN
@@ -128,11 +128,11 @@ class Forecaster:
 
 def _added(plan: NamespacePlan, account: ServiceAccount) -> tuple[str, ...]:
     actions = (*plan.required, *plan.additions)
-    return tuple(name for each in actions if each.service_account is account for name in each.names)
+    return tuple(name for action in actions if action.service_account is account for name in action.names)
 
 
 def _removed(plan: NamespacePlan, account: ServiceAccount) -> tuple[str, ...]:
-    return tuple(name for each in plan.removals if each.service_account is account for name in each.names)
+    return tuple(name for removal in plan.removals if removal.service_account is account for name in removal.names)
 
 
 def _changed(added: Sequence[str], removed: Sequence[str], configuration: Configuration) -> tuple[Effect, str, str]:
@@ -177,5 +177,5 @@ def _summaries(waiting: Mapping[str, Sequence[Row]], where: str) -> Iterator[Row
             else f"{accounts} ServiceAccounts lack the reference"
         )
         parts = [part for number, part in ((copies, missing), (accounts, lacking)) if number]
-        why = f"{' and '.join(parts)}: {rows[0].why}"
-        yield Row(where, f"PullSecret/{name}", Effect.PROBLEM, FindingReason.SOURCE_UNAVAILABLE, why)
+        message = f"{' and '.join(parts)}: {rows[0].message}"
+        yield Row(where, f"PullSecret/{name}", Effect.PROBLEM, FindingReason.SOURCE_UNAVAILABLE, message)

@@ -63,20 +63,21 @@ def copy_rows(
     for entry in configuration.copied:
         if entry.name not in decision.added:
             continue
-        effect, reason, why = _outcome(entry, state, plan, expected[entry.name])
+        effect, reason, message = _outcome(entry, state, plan, expected[entry.name])
         if entry.name in unseen:
             effect, reason = Effect.UNDECIDED, PreviewReason.COPY_NOT_SEEN
-            why = "the copy was not checked, because you lack the right to read Secrets with its name"
-        yield Row(state.namespace.name, f"Secret/{entry.name}", effect, reason, why)
+            message = "the copy was not checked, because you lack the right to read Secrets with its name"
+        yield Row(state.namespace.name, f"Secret/{entry.name}", effect, reason, message)
     for deletion in plan.deletions:
         name = deletion.copy.name
-        why = f"{_why_not(name, configuration, dict(decision.gates))}: references to it are removed, then it is deleted"
+        cause = _not_selected_cause(name, configuration, dict(decision.gates))
+        message = f"{cause}: references to it are removed, then it is deleted"
         if name in configuration.tenant_names and name in decision.added:
-            why = "the Secret belongs to the namespace now: the copy is deleted, and references to its name stay"
-        yield Row(state.namespace.name, f"Secret/{name}", Effect.DELETE, PreviewReason.COPY_NOT_WANTED, why)
+            message = "the Secret belongs to the namespace now: the copy is deleted, and references to its name stay"
+        yield Row(state.namespace.name, f"Secret/{name}", Effect.DELETE, PreviewReason.COPY_NOT_WANTED, message)
 
 
-def _why_not(name: str, configuration: Configuration, stops: Mapping[str, Reason]) -> str:
+def _not_selected_cause(name: str, configuration: Configuration, stops: Mapping[str, Reason]) -> str:
     if name in configuration.retired:
         return "it is retired"
     match stops.get(name):
@@ -93,8 +94,8 @@ def _outcome(
 ) -> tuple[Effect, str, str]:
     finding = next((finding.reason for finding in plan.findings if finding.secret == entry.name), None)
     if finding is FindingReason.COPY_CONFLICT:
-        why = "a foreign Secret with this name exists and is not changed: rename it"
-        return Effect.PROBLEM, finding, why
+        message = "a foreign Secret with this name exists and is not changed: rename it"
+        return Effect.PROBLEM, finding, message
     copy = state.copies.get(entry.name)
     if finding is FindingReason.SOURCE_UNAVAILABLE and copy is not None and not copy.terminating:
         return _left_alone(expected)
@@ -103,8 +104,8 @@ def _outcome(
     if finding is FindingReason.TOKEN_ACCOUNT_ABSENT:
         account = next(each.service_account for each in plan.findings if each.secret == entry.name)
         left = "is not made" if copy is None else "keeps its content"
-        why = f"ServiceAccount {account} does not exist in the namespace, so the copy {left}: create it"
-        return Effect.PROBLEM, finding, why
+        message = f"ServiceAccount {account} does not exist in the namespace, so the copy {left}: create it"
+        return Effect.PROBLEM, finding, message
     write = next((write for write in plan.copies if write.name == entry.name), None)
     if write is None:
         is_current = copy is None or not expected.may_differ(copy)
@@ -136,8 +137,8 @@ def _origin(entry: PullSecret, expected: Expected, namespace: str, copy: Copy | 
 
 def _stage(stored: StoredRollout) -> str:
     """Return the stage of a rotation that has not reached a namespace."""
-    told = describe_rollout(stored.rollout, stored.progress)
-    return f"which is {stored.rollout.stage}{f' ({told})' if told else ''}"
+    description = describe_rollout(stored.rollout, stored.progress)
+    return f"which is {stored.rollout.stage}{f' ({description})' if description else ''}"
 
 
 def _at_unread_stage(copy: Copy | None) -> str:
@@ -149,8 +150,10 @@ def _at_unread_stage(copy: Copy | None) -> str:
 def _left_alone(expected: Expected) -> tuple[Effect, str, str]:
     """Return the row of a copy that stays as it is."""
     if expected.last_good is not None:
-        why = f"it does not have {last_good_copy(expected.last_good)} and stays as it is, because {expected.problem}"
-        return Effect.PROBLEM, PreviewReason.COPY_OUTDATED, why
+        message = (
+            f"it does not have {last_good_copy(expected.last_good)} and stays as it is, because {expected.problem}"
+        )
+        return Effect.PROBLEM, PreviewReason.COPY_OUTDATED, message
     return Effect.NONE, PreviewReason.COPY_KEPT, f"kept as it is, because {expected.problem}"
 
 

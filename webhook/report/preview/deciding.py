@@ -53,5 +53,5 @@ def stop_sentence(reason: Reason, case: Case, decision: Decision) -> str:
 def selected_sentence(decision: Decision) -> str:
     """Return the sentence for an opted-in namespace, with the pull secrets that it gets and declines."""
     declined = decision.stopped_at(Reason.NAMESPACE_DECLINES)
-    why = f"opted in; gets {listed(decision.added)}"
-    return f"{why}; declines {listed(declined)}" if declined else why
+    message = f"opted in; gets {listed(decision.added)}"
+    return f"{message}; declines {listed(declined)}" if declined else message

@@ -59,8 +59,8 @@ def is_workload(manifest: Manifest) -> bool:
 
 def has_unknown_kind(manifest: Manifest) -> bool:
     """Return whether this has a Pod template at the usual path, but an unknown kind."""
-    known = (manifest.group, manifest.kind) in _TEMPLATES
-    return not known and isinstance(_at(manifest.body, (*_USUAL, "spec", "containers")), list)
+    is_known = (manifest.group, manifest.kind) in _TEMPLATES
+    return not is_known and isinstance(_at(manifest.body, (*_USUAL, "spec", "containers")), list)
 
 
 def is_subject(manifest: Manifest) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from webhook.report.explain.commands import RESTARTED_KINDS
+from webhook.report.preview.cluster_view import NO_NAMESPACES, ClusterView, is_source, may_be_a_copy, survey
 from webhook.report.preview.copies import copy_rows
 from webhook.report.preview.deciding import (
     UNREADABLE,
@@ -25,7 +26,6 @@ from webhook.report.preview.deciding import (
 from webhook.report.preview.objects import has_unknown_kind, is_subject, is_workload, read_namespace, read_subject
 from webhook.report.preview.row import Effect, PreviewReason, Row
 from webhook.report.preview.secrets import source_outcome
-from webhook.report.preview.world import NO_NAMESPACES, World, is_source, may_be_a_copy, survey
 from webhook.report.protocol import RESULT, Paragraph, Severity
 from webhook.rules.actions import FindingReason
 from webhook.rules.configuration import Reason
@@ -61,13 +61,13 @@ _COPIES = {Effect.CREATE: "to create", Effect.UPDATE: "to update", Effect.DELETE
 class Preview:
     """The rows, in the order of the manifests, and each manifest as it would be stored; Secrets are unchanged.
 
-    The rows of copies follow the row of their namespace. ``not_looked_at`` counts the objects that the product never
+    The rows of copies follow the row of their namespace. ``ignored`` counts the objects that the product never
     changes. ``unlisted`` counts the unchanged objects without a row.
     """
 
     rows: tuple[Row, ...]
     patched: tuple[Manifest, ...] = ()
-    not_looked_at: int = 0
+    ignored: int = 0
     unlisted: int = 0
     copies: tuple[tuple[Namespace, frozenset[str]], ...] = field(default=(), repr=False)
     """In a preview of a whole cluster: the namespaces that have our copies, and the names of these."""
@@ -138,7 +138,7 @@ class Preview:
                 "podsToRecreate": self._count(Effect.RECREATE),
                 "podsToEvict": self._count(Effect.EVICT),
                 "problems": self._count(Effect.PROBLEM),
-                "notLookedAt": self.not_looked_at,
+                "notLookedAt": self.ignored,
             },
         }
 
@@ -161,8 +161,8 @@ class Preview:
             parts.append(f"{undecided:,} undecided")
         if problems := self._count(Effect.PROBLEM):
             parts.append(counted(problems, "problem"))
-        if self.not_looked_at:
-            parts.append(f"{self.not_looked_at:,} of other kinds skipped")
+        if self.ignored:
+            parts.append(f"{self.ignored:,} of other kinds skipped")
         return ", ".join(parts)
 
     def _count(self, *effects: Effect) -> int:
@@ -188,42 +188,44 @@ def preview(
 
     ``namespaces`` are known from elsewhere; a Namespace in the manifests overrides them.
     """
-    world = survey(manifests, configuration, release_namespace, namespaces)
+    cluster = survey(manifests, configuration, release_namespace, namespaces)
     last = {manifest.identity: manifest for manifest in manifests}
-    outcomes = [_outcome(manifest, world, now, counts=last[manifest.identity] is manifest) for manifest in manifests]
+    outcomes = [_outcome(manifest, cluster, now, counts=last[manifest.identity] is manifest) for manifest in manifests]
     return Preview(
         rows=tuple(row for outcome in outcomes for row in outcome.rows),
         patched=tuple(outcome.patched for outcome in outcomes),
-        not_looked_at=sum(
-            not outcome.rows and not may_be_a_copy(outcome.patched, configuration) for outcome in outcomes
-        ),
+        ignored=sum(not outcome.rows and not may_be_a_copy(outcome.patched, configuration) for outcome in outcomes),
     )
 
 
-def _outcome(manifest: Manifest, world: World, now: datetime, *, counts: bool) -> _Outcome:
+def _outcome(manifest: Manifest, cluster: ClusterView, now: datetime, *, counts: bool) -> _Outcome:
     """Return the result for one manifest. Copies belong to the Namespace that ``counts``, the last one of its name."""
     if manifest.is_core("Namespace"):
-        copies = _copies(manifest.name, world) if counts else ()
-        return _Outcome((_namespace_row(manifest, world), *copies), manifest)
+        copies = _copies(manifest.name, cluster) if counts else ()
+        return _Outcome((_namespace_row(manifest, cluster), *copies), manifest)
     if is_subject(manifest):
-        return _subject_outcome(manifest, world)
-    if is_source(manifest, world.configuration, world.release_namespace):
-        return _Outcome((_source_row(manifest, world, now),), manifest)
-    if manifest.is_core("Secret") and manifest.namespace == world.release_namespace and manifest.name in world.hashed:
-        return _Outcome((_hashed_row(manifest, world),), manifest)
+        return _subject_outcome(manifest, cluster)
+    if is_source(manifest, cluster.configuration, cluster.release_namespace):
+        return _Outcome((_source_row(manifest, cluster, now),), manifest)
+    if (
+        manifest.is_core("Secret")
+        and manifest.namespace == cluster.release_namespace
+        and manifest.name in cluster.hashed
+    ):
+        return _Outcome((_hashed_row(manifest, cluster),), manifest)
     return _Outcome((), manifest)
 
 
-def _row(manifest: Manifest, effect: Effect, reason: str, why: str) -> Row:
-    return Row(manifest.namespace, manifest.title, effect, reason, why, origin=manifest.origin)
+def _row(manifest: Manifest, effect: Effect, reason: str, message: str) -> Row:
+    return Row(manifest.namespace, manifest.title, effect, reason, message, origin=manifest.origin)
 
 
-def _namespace_row(manifest: Manifest, world: World) -> Row:
+def _namespace_row(manifest: Manifest, cluster: ClusterView) -> Row:
     namespace = read_namespace(manifest)
     if namespace is None:
         return _row(manifest, Effect.PROBLEM, Reason.OBJECT_UNREADABLE, "its labels must be text: quote them")
-    reason, why = judged(namespace, world.configuration)
-    return _row(manifest, Effect.NONE, reason, why)
+    reason, message = judged(namespace, cluster.configuration)
+    return _row(manifest, Effect.NONE, reason, message)
 
 
 def judged(namespace: Namespace, configuration: Configuration) -> tuple[str, str]:
@@ -234,37 +236,38 @@ def judged(namespace: Namespace, configuration: Configuration) -> tuple[str, str
     return decision.reason, stop_sentence(decision.reason, Case(configuration, namespace.name, namespace), decision)
 
 
-def _copies(namespace: str, world: World) -> Iterable[Row]:
-    if namespace not in world.states:
+def _copies(namespace: str, cluster: ClusterView) -> Iterable[Row]:
+    if namespace not in cluster.states:
         return ()
-    return copy_rows(world.states[namespace], world.plans[namespace], world.configuration, world.expected)
+    return copy_rows(cluster.states[namespace], cluster.plans[namespace], cluster.configuration, cluster.expected)
 
 
-def _source_row(manifest: Manifest, world: World, now: datetime) -> Row:
-    return _row(manifest, *source_outcome(manifest.name, world.sources.read[manifest.name], now))
+def _source_row(manifest: Manifest, cluster: ClusterView, now: datetime) -> Row:
+    return _row(manifest, *source_outcome(manifest.name, cluster.sources.read[manifest.name], now))
 
 
-def _hashed_row(manifest: Manifest, world: World) -> Row:
-    why = (
-        f'source Secret "{world.hashed[manifest.name]}" is not among the files; this Secret has its name with a hash, '
-        "which changes with the content"
+def _hashed_row(manifest: Manifest, cluster: ClusterView) -> Row:
+    source = cluster.hashed[manifest.name]
+    message = (
+        f'source Secret "{source}" is not among the files; this Secret has its name with a hash, which changes with '
+        "the content"
     )
-    return _row(manifest, Effect.UNDECIDED, PreviewReason.SOURCE_NAME_HASHED, why)
+    return _row(manifest, Effect.UNDECIDED, PreviewReason.SOURCE_NAME_HASHED, message)
 
 
-def _subject_outcome(manifest: Manifest, world: World) -> _Outcome:
+def _subject_outcome(manifest: Manifest, cluster: ClusterView) -> _Outcome:
     subject = read_subject(manifest)
     if subject is None:
         return _Outcome((_row(manifest, Effect.PROBLEM, Reason.OBJECT_UNREADABLE, UNREADABLE),), manifest)
-    decision = decide_in(world.namespace(subject.namespace), subject, world.configuration)
-    removed = world.removed(subject)
-    why = _why(subject, decision, removed, world.configuration)
+    decision = decide_in(cluster.namespace(subject.namespace), subject, cluster.configuration)
+    removed = cluster.removed(subject)
+    message = _message(subject, decision, removed, cluster.configuration)
     row = Row(
         namespace=manifest.namespace,
         title=manifest.title,
         effect=_effect(decision, removed),
         reason=decision.reason,
-        why=_of_pods(manifest, why) if is_workload(manifest) else why,
+        message=_of_pods(manifest, message) if is_workload(manifest) else message,
         added=decision.added,
         removed=removed,
         gates=decision.gates,
@@ -273,10 +276,10 @@ def _subject_outcome(manifest: Manifest, world: World) -> _Outcome:
     return _Outcome((row,), manifest if is_workload(manifest) else _patched(manifest, subject, row))
 
 
-def _of_pods(manifest: Manifest, why: str) -> str:
+def _of_pods(manifest: Manifest, message: str) -> str:
     if has_unknown_kind(manifest):
-        return f"kind {manifest.kind} of {manifest.group} is unknown; for Pods from its spec.template: {why}"
-    return f"its Pods: {why}"
+        return f"kind {manifest.kind} of {manifest.group} is unknown; for Pods from its spec.template: {message}"
+    return f"its Pods: {message}"
 
 
 def _effect(decision: Decision, removed: tuple[str, ...]) -> Effect:
@@ -285,9 +288,9 @@ def _effect(decision: Decision, removed: tuple[str, ...]) -> Effect:
     return Effect.REFERENCES if decision.added or removed else Effect.NONE
 
 
-def _why(subject: Subject, decision: Decision, removed: tuple[str, ...], configuration: Configuration) -> str:
-    why = sentence(decision.reason, subject, configuration, decision)
-    return f"{why}; {removed_sentence(removed, configuration)}" if removed else why
+def _message(subject: Subject, decision: Decision, removed: tuple[str, ...], configuration: Configuration) -> str:
+    message = sentence(decision.reason, subject, configuration, decision)
+    return f"{message}; {removed_sentence(removed, configuration)}" if removed else message
 
 
 def _patched(manifest: Manifest, subject: Subject, row: Row) -> Manifest:
@@ -301,14 +304,14 @@ def overview(preview: Preview, *, verbose: bool = False) -> Iterator[Paragraph]:
     problems = [row for row in preview.rows if row.effect is Effect.PROBLEM]
     most = len(problems) if verbose else FEW_ROWS
     for row in problems[:most]:
-        yield Paragraph(f"{row.namespace}, {row.title}: {row.why} ({row.reason})", "!", Severity.FAULT.value)
+        yield Paragraph(f"{row.namespace}, {row.title}: {row.message} ({row.reason})", "!", Severity.FAULT.value)
         if row.is_copy:
             yield Paragraph(f"pullsecrets explain ns/{row.namespace}", colour="bold", indent=2, is_command=True)
     if len(problems) > most:
         yield Paragraph(f"and {counted(len(problems) - most, 'problem')} more (-v lists them)", indent=2)
     for row in preview.rows:
         if row.effect is Effect.NONE and row.reason in _NOTES:
-            yield Paragraph(f"{row.namespace}, {row.title}: {row.why} ({row.reason})", "note:", Severity.NOTE.value)
+            yield Paragraph(f"{row.namespace}, {row.title}: {row.message} ({row.reason})", "note:", Severity.NOTE.value)
     if preview.suspects and preview.namespaces > 1:
         named = "namespace" if len(preview.suspects) == 1 else "namespaces"
         text = f"{named} {some(preview.suspects, _NAMES)}: a label looks like the opt-in label with a typing error"

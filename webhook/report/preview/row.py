@@ -100,7 +100,7 @@ class Row(msgspec.Struct, frozen=True):
     title: str
     effect: Effect
     reason: str
-    why: str
+    message: str
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     gates: tuple[tuple[str, str], ...] = ()
@@ -114,7 +114,7 @@ class Row(msgspec.Struct, frozen=True):
 
     def line(self) -> Line:
         """Return the line for a table."""
-        cells = (self.namespace, self.title, self._result(), self.reason, self.why)
+        cells = (self.namespace, self.title, self._result(), self.reason, self.message)
         return Line(cells, _COLOURS.get(self.effect, ""))
 
     def _result(self) -> str:
@@ -138,7 +138,7 @@ class Row(msgspec.Struct, frozen=True):
             "added": list(self.added),
             "removed": list(self.removed),
             "reason": str(self.reason),
-            "why": self.why,
+            "why": self.message,
             "pullSecrets": [{"name": name, "reason": str(reason)} for name, reason in self.gates],
             "origin": self.origin or None,
             "owner": self.owner or None,

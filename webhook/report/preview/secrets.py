@@ -19,8 +19,8 @@ from webhook.rules.objects import Copy
 from webhook.rules.ownership import (
     NAMESPACE_UID_LABEL,
     RELEASE_NAMESPACE_LABEL,
+    FieldManager,
     Mark,
-    Writer,
     is_a_copy,
     is_written_by_us,
 )
@@ -45,7 +45,7 @@ class _Metadata(msgspec.Struct, rename="camel"):
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     deletion_timestamp: str | None = None
-    managed_fields: tuple[Writer, ...] = ()
+    managed_fields: tuple[FieldManager, ...] = ()
 
 
 class _Secret(msgspec.Struct, rename="camel"):
@@ -137,21 +137,25 @@ class Sources(msgspec.Struct, frozen=True):
 
     def credentials(self, name: str) -> Credentials | None:
         """Return the credentials of a source; None when it is missing or invalid."""
-        found = self.read.get(name)
-        return found if isinstance(found, Credentials) else None
+        source = self.read.get(name)
+        return source if isinstance(source, Credentials) else None
 
     def expected(self, entry: PullSecret) -> Expected:
         """Return the required content of the copies of ``entry``."""
-        found = [(name, self.read[name]) for name in entry.sources if name in self.read]
-        problems = [str(source) for _, source in found if isinstance(source, SourceInvalid)]
+        sources = [(name, self.read[name]) for name in entry.sources if name in self.read]
+        problems = [str(source) for _, source in sources if isinstance(source, SourceInvalid)]
         if problems:
             return self._refused(entry, "; ".join(problems))
         unseen = tuple(name for name in entry.sources if name not in self.read)
         if unseen:
             return Expected(unseen=unseen)
-        merged = merge([(name, source) for name, source in found if isinstance(source, Credentials)])
+        merged = merge([(name, source) for name, source in sources if isinstance(source, Credentials)])
         notes = [f"{clash.registry} occurs more than once: {clash.winner} is used" for clash in merged.clashes]
-        notes += [f"of {name}: {each.remark}" for name, each in found if isinstance(each, Credentials) and each.remark]
+        notes += [
+            f"of {name}: {credentials.remark}"
+            for name, credentials in sources
+            if isinstance(credentials, Credentials) and credentials.remark
+        ]
         note = "; ".join(notes)
         try:
             basis = hash_for_copies(entry, render(merged.credentials))
@@ -191,22 +195,24 @@ def source_outcome(name: str, source: Credentials | SourceInvalid, now: datetime
     first, problem = source.expiries.earliest, source.expiries.remark
     reason = None if first is None else first.reason(now)
     if first is not None and reason is not None:
-        registries = [key for key, each in source.expiries.by_registry.items() if each.expires_at == first.expires_at]
-        why = f'source Secret "{name}": the credential for {some(registries, SHOWN)} {first.describe(now)}'
-        return Effect.PROBLEM if reason is ExpiryReason.EXPIRED else Effect.NONE, reason, why
+        registries = [
+            key for key, expiry in source.expiries.by_registry.items() if expiry.expires_at == first.expires_at
+        ]
+        message = f'source Secret "{name}": the credential for {some(registries, SHOWN)} {first.describe(now)}'
+        return Effect.PROBLEM if reason is ExpiryReason.EXPIRED else Effect.NONE, reason, message
     if problem:
         return Effect.NONE, ExpiryReason.UNREADABLE, f'source Secret "{name}": {problem}'
-    why = f"it has credentials that can be copied, for {listed(sorted(source))}"
+    message = f"it has credentials that can be copied, for {listed(sorted(source))}"
     if without_hash(name) is not None:
-        why = f'source Secret "{name}": its name ends with a hash, and changes when its content does'
-        return Effect.NONE, PreviewReason.SOURCE_NAME_HASHED, why
-    return Effect.NONE, PreviewReason.SOURCE_VALID, why
+        message = f'source Secret "{name}": its name ends with a hash, and changes when its content does'
+        return Effect.NONE, PreviewReason.SOURCE_NAME_HASHED, message
+    return Effect.NONE, PreviewReason.SOURCE_VALID, message
 
 
 def with_hash(name: str, secrets: Iterable[str]) -> str | None:
     """Return the one of the ``secrets`` whose name is that of a source with another hash of Kustomize, or with one."""
     stem = without_hash(name) or name
-    return min((each for each in secrets if each != name and without_hash(each) == stem), default=None)
+    return min((secret for secret in secrets if secret != name and without_hash(secret) == stem), default=None)
 
 
 def read_source(manifest: Manifest) -> Credentials | SourceInvalid:

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from webhook.report.explain.explanation import Scene, explain_manifest, explain_namespace, explain_subject
-from webhook.report.explain.registration import Hook, Reach, Registration
+from webhook.report.explain.explanation import ExplainInput, explain_manifest, explain_namespace, explain_subject
+from webhook.report.explain.registration import Hook, Reachability, Registration
 from webhook.report.explain.step import RESULTS, Explanation
+from webhook.report.preview.cluster_view import ClusterView
 from webhook.report.preview.copies import hashes_for
 from webhook.report.preview.manifest import Manifest
 from webhook.report.preview.secrets import Expected, Sources
-from webhook.report.preview.world import World
 from webhook.report.protocol import Severity
 from webhook.report.reasons import CATALOG
 from webhook.rules.configuration import Configuration, NameFilter, OptIn, PodPolicy, PullSecret, Reason
@@ -45,7 +45,7 @@ CONFIGURATION = Configuration((ONE, VENDOR)).excluding("pull-secrets")
 HOOKS = tuple(
     Hook(f"{plural}.pullsecrets.webhook", frozenset({(plural, "CREATE")})) for plural in ("pods", "serviceaccounts")
 )
-WELL = Registration("psw", HOOKS, Reach(answers=True, why="it answers"))
+WELL = Registration("psw", HOOKS, Reachability(answers=True, message="it answers"))
 
 
 def pod(*names: str, **changes: Any) -> Subject:  # noqa: ANN401 - any field
@@ -61,22 +61,22 @@ def copy(name: str = "registry", *, ours: bool = True, content: str = "sha256:1"
     return Copy("team-a", name, "u", "1", Mark() if ours else None, content)
 
 
-def scene(
+def inputs(
     *copies: Copy,
     labels: dict[str, str] | None = None,
     accounts: Sequence[ServiceAccount] = (),
     configuration: Configuration = CONFIGURATION,
     registration: Registration | None = WELL,
     expected: dict[str, Expected] | None = None,
-    **more: Any,  # noqa: ANN401 - of the Scene
-) -> Scene:
+    **more: Any,  # noqa: ANN401 - of ExplainInput
+) -> ExplainInput:
     """Return team-a as it is in a cluster where sources are as the copies are, unless it is said otherwise."""
     wanted = {entry.name: Expected("sha256:1") for entry in configuration.pull_secrets} | (expected or {})
     namespace = Namespace("team-a", ENABLED if labels is None else labels, **more.pop("namespace", {}))
     state = NamespaceState(namespace, {each.name: each for each in copies}, accounts)
     plan = plan_namespace(state, configuration, hashes_for(wanted, state))
-    world = World(configuration, "pull-secrets", {"team-a": state}, {"team-a": plan}, wanted, Sources(), {})
-    return Scene(world, NOW, exists=True, registration=registration, **more)
+    cluster = ClusterView(configuration, "pull-secrets", {"team-a": state}, {"team-a": plan}, wanted, Sources(), {})
+    return ExplainInput(cluster, NOW, exists=True, registration=registration, **more)
 
 
 def verdicts(explanation: Explanation) -> list[tuple[str, str, str, str]]:
@@ -88,7 +88,7 @@ def stopped(explanation: Explanation) -> tuple[str, str] | None:
 
 
 def test_a_pod_that_has_what_it_should_passes_every_gate_in_order() -> None:
-    found = explain_subject(scene(copy(), registries={"registry": {"registry.example"}}), pod("registry"))
+    found = explain_subject(inputs(copy(), registries={"registry": {"registry.example"}}), pod("registry"))
 
     assert verdicts(found) == [
         ("", "webhook registered", "PASS", ""),
@@ -116,68 +116,70 @@ def test_a_pod_that_has_what_it_should_passes_every_gate_in_order() -> None:
 @pytest.mark.parametrize(
     ("where", "subject", "expected"),
     [
-        (scene(labels={}), pod(), ("opt-in label", "namespace-not-opted-in")),
-        (scene(namespace={"terminating": True}), pod(), ("namespace terminating", "namespace-terminating")),
-        (scene(), pod(labels={LABEL: "disabled"}), ("object label", "object-disabled")),
-        (scene(), pod(annotations={"kubernetes.io/config.mirror": "x"}), ("mirror Pod", "mirror-pod")),
-        (scene(configuration=Configuration(())), pod(), ("configuration", "nothing-configured")),
-        (scene(copy()), pod(), ("reference", "pod-without-reference")),
-        (scene(copy()), account(), ("reference", "reference-due")),
-        (scene(), pod("registry"), ("copy", "copy-due")),
-        (scene(copy(content="sha256:0")), pod("registry"), ("copy", "copy-due")),
-        (scene(copy(ours=False)), pod("registry"), ("copy", "copy-conflict")),
+        (inputs(labels={}), pod(), ("opt-in label", "namespace-not-opted-in")),
+        (inputs(namespace={"terminating": True}), pod(), ("namespace terminating", "namespace-terminating")),
+        (inputs(), pod(labels={LABEL: "disabled"}), ("object label", "object-disabled")),
+        (inputs(), pod(annotations={"kubernetes.io/config.mirror": "x"}), ("mirror Pod", "mirror-pod")),
+        (inputs(configuration=Configuration(())), pod(), ("configuration", "nothing-configured")),
+        (inputs(copy()), pod(), ("reference", "pod-without-reference")),
+        (inputs(copy()), account(), ("reference", "reference-due")),
+        (inputs(), pod("registry"), ("copy", "copy-due")),
+        (inputs(copy(content="sha256:0")), pod("registry"), ("copy", "copy-due")),
+        (inputs(copy(ours=False)), pod("registry"), ("copy", "copy-conflict")),
         (
-            scene(expected={"registry": Expected(problem='source Secret "harbor" does not exist')}),
+            inputs(expected={"registry": Expected(problem='source Secret "harbor" does not exist')}),
             pod("registry"),
             ("copy", "source-unavailable"),
         ),
         (
-            scene(copy(), registries={"registry": {"other.example"}}),
+            inputs(copy(), registries={"registry": {"other.example"}}),
             pod("registry"),
             ("images", "registry-not-covered"),
         ),
         (
-            scene(configuration=Configuration((VENDOR,)), labels={**ENABLED, "department": "payments"}),
+            inputs(configuration=Configuration((VENDOR,)), labels={**ENABLED, "department": "payments"}),
             pod(service_account="ci-build"),
             ("serviceAccounts", "service-account-not-included"),
         ),
         (
-            scene(configuration=Configuration((VENDOR,)), labels={**ENABLED, "department": "payments"}),
+            inputs(configuration=Configuration((VENDOR,)), labels={**ENABLED, "department": "payments"}),
             pod(),
             ("image", "image-not-matched"),
         ),
         (
-            scene(configuration=Configuration((PullSecret("registry", ("harbor",), pods=PodPolicy.NEVER),))),
+            inputs(configuration=Configuration((PullSecret("registry", ("harbor",), pods=PodPolicy.NEVER),))),
             pod(),
             ("pods", "pods-never"),
         ),
         (
-            scene(copy(), registration=Registration("psw", (), Reach(answers=None, why=""))),
+            inputs(copy(), registration=Registration("psw", (), Reachability(answers=None, message=""))),
             pod("registry"),
             ("webhook registered", "webhook-not-registered"),
         ),
         (
-            scene(copy(), registration=Registration("psw", HOOKS, Reach(answers=False, why="nobody"))),
+            inputs(copy(), registration=Registration("psw", HOOKS, Reachability(answers=False, message="nobody"))),
             pod("registry"),
             ("webhook reachable", "webhook-unreachable"),
         ),
         (
-            scene(
+            inputs(
                 copy(),
                 registration=Registration(
                     "psw",
                     (Hook("pods", frozenset({("pods", "CREATE")}), namespace_selector=PAYMENTS),),
-                    Reach(answers=True, why=""),
+                    Reachability(answers=True, message=""),
                 ),
             ),
             pod("registry"),
             ("webhook asked", "webhook-not-asked"),
         ),
         (
-            scene(
+            inputs(
                 copy(),
                 registration=Registration(
-                    "psw", (Hook("pods", frozenset({("pods", "CREATE")}), trusts=False),), Reach(answers=True, why="")
+                    "psw",
+                    (Hook("pods", frozenset({("pods", "CREATE")}), has_ca_bundle=False),),
+                    Reachability(answers=True, message=""),
                 ),
             ),
             pod("registry"),
@@ -186,7 +188,7 @@ def test_a_pod_that_has_what_it_should_passes_every_gate_in_order() -> None:
     ],
 )
 def test_what_is_in_the_way_is_named_with_its_reason_and_a_way_out(
-    where: Scene, subject: Subject, expected: tuple[str, str]
+    where: ExplainInput, subject: Subject, expected: tuple[str, str]
 ) -> None:
     found = explain_subject(where, subject)
     assert stopped(found) == expected
@@ -195,23 +197,23 @@ def test_what_is_in_the_way_is_named_with_its_reason_and_a_way_out(
 
 
 def test_what_cannot_be_told_is_neither_pass_nor_stop() -> None:
-    unreached = Registration("psw", HOOKS, Reach(answers=None, why="not reached from here"))
-    found = explain_subject(scene(copy(), registration=unreached), pod("registry"))
+    unreached = Registration("psw", HOOKS, Reachability(answers=None, message="not reached from here"))
+    found = explain_subject(inputs(copy(), registration=unreached), pod("registry"))
     assert ("", "webhook reachable", "?", "webhook-not-seen") in verdicts(found)
     assert found.stop is None
 
 
 def test_one_image_without_a_credential_may_be_public() -> None:
-    where = scene(copy(), registries={"registry": {"registry.example"}})
+    where = inputs(copy(), registries={"registry": {"registry.example"}})
     found = explain_subject(where, pod("registry", images=("registry.example/app", "nginx")))
     assert verdicts(found)[-1] == ("", "images", "?", "registry-not-covered")
-    assert found.steps[-1].why == "registry has no credential for nginx; it has registry.example"
+    assert found.steps[-1].message == "registry has no credential for nginx; it has registry.example"
     assert found.stop is None
 
 
 def test_a_namespace_is_explained_with_its_copies_and_service_accounts() -> None:
     lacking = ServiceAccount("team-a", "builder", "1", {}, References())
-    found = explain_namespace(scene(copy(), accounts=[lacking]), "team-a")
+    found = explain_namespace(inputs(copy(), accounts=[lacking]), "team-a")
     assert [row for row in verdicts(found) if row[0]] == [
         ("registry", "namespaceSelector", "PASS", ""),
         ("registry", "copy", "PASS", "copy-current"),
@@ -224,7 +226,7 @@ def test_a_namespace_is_explained_with_its_copies_and_service_accounts() -> None
 def test_a_source_for_other_namespaces_and_what_the_namespace_declines_are_gates_of_their_own() -> None:
     limited = replace(ONE, limits=(("team-b",),))
     unwanted = PullSecret("unwanted", ("harbor",), limits=(("team-*",),))
-    where = scene(
+    where = inputs(
         configuration=Configuration((limited, unwanted), OptIn(may_decline=True)),
         namespace={"declined": frozenset({"unwanted"})},
     )
@@ -241,12 +243,12 @@ def test_a_source_for_other_namespaces_and_what_the_namespace_declines_are_gates
 
 def test_a_service_account_that_may_not_be_given_what_its_pods_get_is_named() -> None:
     enforcing = ServiceAccount("team-a", "builder", "1", {LABEL: "disabled"}, References(), enforces=True)
-    found = explain_namespace(scene(copy(), accounts=[enforcing]), "team-a")
+    found = explain_namespace(inputs(copy(), accounts=[enforcing]), "team-a")
     assert ("registry", "ServiceAccounts", "STOP", "reference-required") in verdicts(found)
 
 
 def test_the_namespace_of_the_release_is_excluded() -> None:
-    where = scene(configuration=CONFIGURATION.excluding("team-a"))
+    where = inputs(configuration=CONFIGURATION.excluding("team-a"))
     assert stopped(explain_namespace(where, "team-a")) == ("namespace excluded", "namespace-excluded")
 
 
@@ -368,7 +370,9 @@ def test_the_steps_are_those_of_the_decision(
     wanted = {entry.name: Expected("sha256:1") for entry in pull_secrets}
     plan = plan_namespace(state, configuration, {})
     states, plans = {subject.namespace: state}, {subject.namespace: plan}
-    found = explain_subject(Scene(World(configuration, "x", states, plans, wanted, Sources(), {}), NOW), subject)
+    found = explain_subject(
+        ExplainInput(ClusterView(configuration, "x", states, plans, wanted, Sources(), {}), NOW), subject
+    )
 
     of_object = [step for step in found.steps if not step.pull_secret]
     if not decision.gates:
@@ -387,20 +391,20 @@ def test_the_steps_are_those_of_the_decision(
 def test_a_namespace_without_any_reference_does_not_pass_because_nothing_is_planned() -> None:
     missing = {"registry": Expected(None, "the source is missing")}
     lacking = [ServiceAccount("team-a", name, "1", {}, References()) for name in ("default", "builder")]
-    found = explain_namespace(scene(accounts=lacking, expected=missing), "team-a")
+    found = explain_namespace(inputs(accounts=lacking, expected=missing), "team-a")
     step = next(each for each in found.steps if each.gate == "ServiceAccounts")
     assert (step.severity, step.reason) == (Severity.FAULT, "reference-due")
-    assert step.why == "default and builder lack it, and there is no copy to reference"
+    assert step.message == "default and builder lack it, and there is no copy to reference"
     assert "within seconds" not in step.advice
 
 
 def test_service_accounts_that_were_not_read_are_not_said_to_be_in_order() -> None:
-    found = explain_namespace(scene(copy(), accounts_seen=False), "team-a")
+    found = explain_namespace(inputs(copy(), can_list_accounts=False), "team-a")
     step = next(each for each in found.steps if each.gate == "ServiceAccounts")
     assert step.severity is Severity.UNKNOWN
 
 
 def test_a_namespace_whose_service_accounts_are_all_excluded_says_so() -> None:
-    found = explain_namespace(scene(copy()), "team-a")
+    found = explain_namespace(inputs(copy()), "team-a")
     step = next(each for each in found.steps if each.gate == "ServiceAccounts")
-    assert (step.severity, step.why) == (Severity.OK, "the namespace has none that is included")
+    assert (step.severity, step.message) == (Severity.OK, "the namespace has none that is included")

@@ -13,15 +13,15 @@ from tests.unit.report.explain.test_explanation import (
     TEAM,
     account,
     copy,
+    inputs,
     manifest,
     pod,
-    scene,
 )
 from webhook.report.explain.explanation import explain_manifest, explain_namespace, explain_subject
 from webhook.report.explain.step import Explanation, Step
 from webhook.report.preview.manifest import Manifest
 from webhook.report.preview.preview import Preview, overview, preview
-from webhook.rules.expiry import EXPIRES_ANNOTATION, Expiries, Expiry, Origin
+from webhook.rules.expiry import EXPIRES_ANNOTATION, Expiries, Expiry, ExpiryOrigin
 
 SECONDS, DAYS = timedelta(seconds=1), timedelta(days=1)
 REGISTRY, OTHER = "registry.example", "other.example"
@@ -29,12 +29,12 @@ REGISTRY, OTHER = "registry.example", "other.example"
 
 def expiries(**left: timedelta) -> dict[str, Expiries]:
     """Return the expiries of the pull secret \"registry\", by the first word of the registry."""
-    found = {f"{name}.example": Expiry(NOW + time, Origin.PASSWORD) for name, time in left.items()}
+    found = {f"{name}.example": Expiry(NOW + time, ExpiryOrigin.PASSWORD) for name, time in left.items()}
     return {"registry": Expiries(found)}
 
 
 def explained(subject: Any = None, registries: tuple[str, ...] = (REGISTRY,), **left: timedelta) -> Explanation:  # noqa: ANN401
-    where = scene(copy(), registries={"registry": set(registries)}, expiries=expiries(**left))
+    where = inputs(copy(), registries={"registry": set(registries)}, expiries=expiries(**left))
     return explain_subject(where, pod("registry") if subject is None else subject)
 
 
@@ -55,9 +55,9 @@ def test_a_pod_is_told_about_the_credential_for_its_image(left: timedelta, resul
     found = explained(registry=left)
     step = expiry_step(found)
     assert step is not None
-    assert (step.result, step.reason, step.why) == (result, reason, f"the credential for {REGISTRY} {text}")
+    assert (step.result, step.reason, step.message) == (result, reason, f"the credential for {REGISTRY} {text}")
     if reason:
-        assert (found.verdict.reason, found.verdict.why) == (reason, step.why)
+        assert (found.verdict.reason, found.verdict.message) == (reason, step.message)
 
 
 def test_without_a_known_expiry_there_is_no_step() -> None:
@@ -68,18 +68,21 @@ def test_without_a_known_expiry_there_is_no_step() -> None:
 def test_an_image_can_be_pulled_until_the_last_credential_for_it_expires() -> None:
     both = (REGISTRY, f"{REGISTRY}/app")
     where = {"registry": set(both)}
-    known = {both[0]: Expiry(NOW - DAYS, Origin.PASSWORD), both[1]: Expiry(NOW + 90 * DAYS, Origin.PASSWORD)}
-    found = explain_subject(scene(copy(), registries=where, expiries={"registry": Expiries(known)}), pod("registry"))
+    known = {
+        both[0]: Expiry(NOW - DAYS, ExpiryOrigin.PASSWORD),
+        both[1]: Expiry(NOW + 90 * DAYS, ExpiryOrigin.PASSWORD),
+    }
+    found = explain_subject(inputs(copy(), registries=where, expiries={"registry": Expiries(known)}), pod("registry"))
     assert found.stop is None
     only_first = {"registry": Expiries({both[0]: known[both[0]]})}
-    assert explain_subject(scene(copy(), registries=where, expiries=only_first), pod("registry")).stop is None
+    assert explain_subject(inputs(copy(), registries=where, expiries=only_first), pod("registry")).stop is None
 
 
 def test_a_pod_fails_with_its_first_image() -> None:
     images = (f"{REGISTRY}/app:1", f"{OTHER}/app:1")
     found = explained(pod("registry", images=images), (REGISTRY, OTHER), registry=90 * DAYS, other=-DAYS)
     assert found.stop is not None
-    assert OTHER in found.stop.why
+    assert OTHER in found.stop.message
 
 
 def test_an_expired_credential_of_a_registry_that_a_pod_does_not_use_does_not_stop_it() -> None:
@@ -88,15 +91,15 @@ def test_an_expired_credential_of_a_registry_that_a_pod_does_not_use_does_not_st
 
 
 def test_service_accounts_and_namespaces_are_told_about_the_first_credential() -> None:
-    where = scene(copy(), expiries=expiries(registry=90 * DAYS, other=-DAYS))
+    where = inputs(copy(), expiries=expiries(registry=90 * DAYS, other=-DAYS))
     for found in (explain_subject(where, account("registry")), explain_namespace(where, "team-a")):
         assert found.stop is not None
         assert (found.stop.reason, found.stop.pull_secret) == ("credential-expired", "registry")
-        assert OTHER in found.stop.why
+        assert OTHER in found.stop.message
 
 
 def test_a_missing_copy_is_told_first() -> None:
-    found = explain_subject(scene(expiries=expiries(registry=-DAYS)), account("registry"))
+    found = explain_subject(inputs(expiries=expiries(registry=-DAYS)), account("registry"))
     assert found.stop is not None
     assert found.stop.reason == "copy-due"
 
@@ -131,7 +134,7 @@ def test_plan_has_a_problem_with_an_expired_credential() -> None:
     result = planned("2026-11-28T08:00:00Z")
     (row,) = result.rows
     assert (row.effect, row.reason) == ("problem", "credential-expired")
-    assert row.why.endswith(f"the credential for {REGISTRY} expired 2 hours ago (2026-11-28 08:00 UTC)")
+    assert row.message.endswith(f"the credential for {REGISTRY} expired 2 hours ago (2026-11-28 08:00 UTC)")
     assert result.has_problems
 
 

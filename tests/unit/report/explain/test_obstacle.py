@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from webhook.report.explain.obstacle import (
+    ControllerState,
+    EventReport,
     Holder,
     Obstacle,
-    Report,
     Target,
-    Writer,
-    nearest,
+    nearest_obstacle,
     obstacle_everywhere,
     standing_reports,
 )
@@ -27,12 +27,12 @@ LEADS = Holder("psw", "psw-sync", "pod-1", NOW - timedelta(seconds=2), TERM)
 
 def report(
     reason: str = "CopyDenied", message: str = "quota exceeded", minutes: float = 1, target: str = "Namespace/team-a"
-) -> Report:
+) -> EventReport:
     kind, _, name = target.partition("/")
-    return Report("team-a", reason, message, NOW - timedelta(minutes=minutes), kind, name)
+    return EventReport("team-a", reason, message, NOW - timedelta(minutes=minutes), kind, name)
 
 
-def standing(*reports: Report, right: Collection[Target] = (), written: bool = False) -> tuple[Report, ...]:
+def standing(*reports: EventReport, right: Collection[Target] = (), written: bool = False) -> tuple[EventReport, ...]:
     return standing_reports(reports, NOW, lambda target: target in right, lambda _: written)
 
 
@@ -52,29 +52,31 @@ def test_a_lease_that_no_replica_holds_is_an_obstacle(holder: Holder, words: str
     found = holder.obstacle(NOW)
     assert (found is not None) == bool(words)
     if found is not None:
-        assert words in found.why
+        assert words in found.message
         assert "kubectl get pods -n psw" in found.advice
 
 
 def test_what_was_reported_last_is_the_obstacle_and_old_or_other_events_do_not_count() -> None:
-    assert nearest(standing(), ()) is None
-    assert nearest(standing(report(minutes=6), report("SourceRecovered")), ()) is None
-    found = nearest(standing(report(minutes=3), report("CopyChangedRepeatedly", "it is changed", 1)), ())
+    assert nearest_obstacle(standing(), ()) is None
+    assert nearest_obstacle(standing(report(minutes=6), report("SourceRecovered")), ()) is None
+    found = nearest_obstacle(standing(report(minutes=3), report("CopyChangedRepeatedly", "it is changed", 1)), ())
     assert found is not None
-    assert found.why == "it is changed (Event CopyChangedRepeatedly, 11:59:00 UTC)"
+    assert found.message == "it is changed (Event CopyChangedRepeatedly, 11:59:00 UTC)"
     assert found.advice == "kubectl get events -n team-a --field-selector reason=CopyChangedRepeatedly"
 
 
 def test_a_report_about_the_object_itself_comes_before_a_later_one_about_another() -> None:
     of_copy, of_account = report(minutes=3, target="Secret/pull"), report(minutes=1, target="ServiceAccount/ci")
     reports = standing(of_copy, of_account)
-    found, other = nearest(reports, {("Secret", "pull")}), nearest(reports, {("Secret", "other")})
+    found, other = nearest_obstacle(reports, {("Secret", "pull")}), nearest_obstacle(reports, {("Secret", "other")})
     assert found == of_copy.obstacle()
     assert other is not None
     assert not other.is_cause
-    assert other.why == "sync reports about ServiceAccount ci: quota exceeded (Event CopyDenied, 11:59:00 UTC)"
-    step = Writer(True, None, reports).due("copy", "it is due", PreviewReason.COPY_DUE, "other", {("Secret", "other")})
-    assert step.why.startswith("it is due; sync reports about")
+    assert other.message == "sync reports about ServiceAccount ci: quota exceeded (Event CopyDenied, 11:59:00 UTC)"
+    step = ControllerState(True, None, reports).due(
+        "copy", "it is due", PreviewReason.COPY_DUE, "other", {("Secret", "other")}
+    )
+    assert step.message.startswith("it is due; sync reports about")
 
 
 def test_a_report_is_over_when_its_object_is_right_or_was_written_since() -> None:
@@ -98,28 +100,28 @@ def test_a_report_is_over_when_its_object_is_right_or_was_written_since() -> Non
         ([report("CopyDenied")], ""),
     ],
 )
-def test_reports_of_the_release_namespace_are_in_the_way_everywhere(reports: list[Report], named: str) -> None:
+def test_reports_of_the_release_namespace_are_in_the_way_everywhere(reports: list[EventReport], named: str) -> None:
     found = obstacle_everywhere(LEADS, reports, NOW)
     assert (found is not None) == bool(named)
     if found is not None:
-        assert found.why.startswith(named)
+        assert found.message.startswith(named)
 
 
 def test_a_missing_leader_comes_before_what_was_reported() -> None:
     found = obstacle_everywhere(Holder("psw", "psw-sync"), [report("WritesPaused")], NOW)
     assert found is not None
-    assert "Lease" in found.why
+    assert "Lease" in found.message
 
 
 def test_seconds_are_promised_only_when_a_replica_leads_and_nothing_is_reported() -> None:
-    def due(writer: Writer) -> tuple[str, str]:
+    def due(writer: ControllerState) -> tuple[str, str]:
         step = writer.due("copy", "the copy is not there yet", PreviewReason.COPY_DUE, "registry")
         assert (step.severity, step.reason) == (Severity.FAULT, "copy-due")
-        return step.why, step.advice
+        return step.message, step.advice
 
-    assert "within seconds" in due(Writer(known=True))[1]
-    assert "within seconds" not in due(Writer())[1]
+    assert "within seconds" in due(ControllerState(is_known=True))[1]
+    assert "within seconds" not in due(ControllerState())[1]
     obstacle = Obstacle("the API server refused a write: quota", "kubectl get events")
-    why, advice = due(Writer(known=True, obstacle=obstacle))
-    assert why == "the copy is not there yet: the API server refused a write: quota"
+    message, advice = due(ControllerState(is_known=True, obstacle=obstacle))
+    assert message == "the copy is not there yet: the API server refused a write: quota"
     assert advice == "kubectl get events"

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from webhook.report.explain.explanation import Scene, explain_namespace, explain_subject
-from webhook.report.explain.obstacle import Report, Writer
+from webhook.report.explain.explanation import ExplainInput, explain_namespace, explain_subject
+from webhook.report.explain.obstacle import ControllerState, EventReport
 from webhook.report.explain.rotation import RotationEvents, latest_events
 from webhook.report.explain.step import Explanation, Step
+from webhook.report.preview.cluster_view import ClusterView
 from webhook.report.preview.copies import hashes_for
 from webhook.report.preview.secrets import Expected, Sources
-from webhook.report.preview.world import World
 from webhook.report.protocol import Severity
 from webhook.report.rollout import rollout_notice
 from webhook.rules import rollout as rules
@@ -22,7 +22,7 @@ from webhook.rules.objects import Copy, Namespace, NamespaceState, ServiceAccoun
 from webhook.rules.ownership import Mark
 from webhook.rules.plan import plan_namespace
 from webhook.rules.references import References
-from webhook.rules.rollout import Outcome, Progress, Rollout, Stage, Verb
+from webhook.rules.rollout import Progress, ProofOutcome, Rollout, Stage, Verb
 from webhook.rules.state_document import StoredRollout
 
 NOW = datetime(2026, 11, 28, 10, tzinfo=UTC)
@@ -39,7 +39,7 @@ def proposed() -> Rollout:
 
 
 def proved() -> Rollout:
-    return rules.prove(proposed(), Outcome.PROVED, "", NOW)
+    return rules.prove(proposed(), ProofOutcome.PROVED, "", NOW)
 
 
 def canary() -> Rollout:
@@ -55,11 +55,11 @@ def complete() -> Rollout:
 
 
 def refused() -> Rollout:
-    return rules.prove(canary(), Outcome.REFUSED, "registry.example.com refuses it", NOW)
+    return rules.prove(canary(), ProofOutcome.REFUSED, "registry.example.com refuses it", NOW)
 
 
 def unproved() -> Rollout:
-    return rules.advance(rules.prove(proposed(), Outcome.UNKNOWN, "no answer", NOW), 0.0, PROGRESS, SETTINGS, NOW)
+    return rules.advance(rules.prove(proposed(), ProofOutcome.UNKNOWN, "no answer", NOW), 0.0, PROGRESS, SETTINGS, NOW)
 
 
 def stopped_by_a_pod() -> Rollout:
@@ -70,15 +70,15 @@ def aborted() -> Rollout:
     return rules.request(canary(), Verb.ABORT, "c", NOW)
 
 
-def scene(
+def inputs(
     rollout: Rollout | None,
     namespace: str,
     content: str | None,
     *,
     source: str = "new",
     events: RotationEvents | None = None,
-    writer: Writer | None = None,
-) -> Scene:
+    writer: ControllerState | None = None,
+) -> ExplainInput:
     """Return a namespace whose copy has a content, None for no copy, while a rollout is stored."""
     events = events or RotationEvents()
     stored = {} if rollout is None else {"pull": StoredRollout(rollout, PROGRESS)}
@@ -89,8 +89,8 @@ def scene(
     account = ServiceAccount(namespace, "default", "u", {}, References(True, ("pull",)))
     state = NamespaceState(Namespace(namespace, {CONFIGURATION.opt_in.label: "enabled"}), copies, (account,))
     plans = {namespace: plan_namespace(state, CONFIGURATION, hashes_for(wanted, state))}
-    world = World(CONFIGURATION, "pull-secrets", {namespace: state}, plans, wanted, sources, {})
-    return Scene(world, NOW, exists=True, rotations=events, writer=writer or Writer(known=True))
+    cluster = ClusterView(CONFIGURATION, "pull-secrets", {namespace: state}, plans, wanted, sources, {})
+    return ExplainInput(cluster, NOW, exists=True, rotations=events, writer=writer or ControllerState(is_known=True))
 
 
 def rotation(explanation: Explanation) -> Step:
@@ -98,7 +98,7 @@ def rotation(explanation: Explanation) -> Step:
 
 
 def step_of(rollout: Rollout, namespace: str, content: str | None, source: str = "new") -> Step:
-    return rotation(explain_namespace(scene(rollout, namespace, content, source=source), namespace))
+    return rotation(explain_namespace(inputs(rollout, namespace, content, source=source), namespace))
 
 
 @pytest.mark.parametrize(
@@ -124,22 +124,23 @@ def test_each_stage_is_reported_with_the_content_of_the_copy(
 ) -> None:
     step = step_of(rollout, namespace, content)
     assert (step.severity, step.reason) == (severity, reason)
-    assert [clause for clause in clauses if clause not in step.why] == []
+    assert [clause for clause in clauses if clause not in step.message] == []
     assert bool(step.command) is (severity is Severity.NOTE)
 
 
 def test_the_last_answer_of_the_registries_is_reported_in_every_stage() -> None:
     later = NOW + timedelta(minutes=5)
-    asked_again = rules.prove(canary(), Outcome.PROVED, "", later)
+    asked_again = rules.prove(canary(), ProofOutcome.PROVED, "", later)
     assert (
-        "the registries accepted the new content at 2026-11-28 10:05:00 UTC" in step_of(asked_again, OTHER, "old").why
+        "the registries accepted the new content at 2026-11-28 10:05:00 UTC"
+        in step_of(asked_again, OTHER, "old").message
     )
-    down = rules.prove(asked_again, Outcome.UNKNOWN, "no answer", later)
-    assert "at 2026-11-28 10:05:00 UTC; it is unknown whether" in step_of(down, OTHER, "old").why
+    down = rules.prove(asked_again, ProofOutcome.UNKNOWN, "no answer", later)
+    assert "at 2026-11-28 10:05:00 UTC; it is unknown whether" in step_of(down, OTHER, "old").message
     assert refused().proved_at is None
     promoted = rules.advance(rules.request(unproved(), Verb.PROMOTE, "c", NOW), 0.0, PROGRESS, SETTINGS, NOW)
     assert (promoted.stage, promoted.proved_at) == (Stage.CANARY, None)
-    assert "have not accepted the new content so far" in step_of(promoted, OTHER, "old").why
+    assert "have not accepted the new content so far" in step_of(promoted, OTHER, "old").message
 
 
 def test_the_pod_that_holds_a_rotation_is_the_next_thing_to_look_at() -> None:
@@ -148,39 +149,39 @@ def test_the_pod_that_holds_a_rotation_is_the_next_thing_to_look_at() -> None:
 
 
 def test_sources_that_sync_has_not_seen_are_reported() -> None:
-    assert "sync has not noted yet" in step_of(canary(), OTHER, "old", source="newer").why
-    assert "sync has not noted yet" in step_of(rules.first("old", "a", NOW), OTHER, "old", source="new").why
+    assert "sync has not noted yet" in step_of(canary(), OTHER, "old", source="newer").message
+    assert "sync has not noted yet" in step_of(rules.first("old", "a", NOW), OTHER, "old", source="new").message
 
 
 def test_a_rotation_is_a_note_of_every_object_and_stops_none() -> None:
     subject = Subject("Pod", "web", OTHER, {}, {}, References(True, ("pull",)), images=("registry.example.com/a:1",))
     for found in (
-        explain_subject(scene(canary(), OTHER, "old"), subject),
-        explain_namespace(scene(canary(), OTHER, "old"), OTHER),
+        explain_subject(inputs(canary(), OTHER, "old"), subject),
+        explain_namespace(inputs(canary(), OTHER, "old"), OTHER),
     ):
         assert found.stop is None
         assert (found.verdict.severity, found.verdict.gate) == (Severity.NOTE, "rotation")
 
 
 def test_a_copy_waits_for_its_turn_unless_sync_cannot_write() -> None:
-    def copy_step(writer: Writer) -> Step:
-        found = explain_namespace(scene(rolling(), OTHER, "old", writer=writer), OTHER)
+    def copy_step(writer: ControllerState) -> Step:
+        found = explain_namespace(inputs(rolling(), OTHER, "old", writer=writer), OTHER)
         return next(step for step in found.steps if step.gate == "copy")
 
-    waiting = copy_step(Writer(known=True))
-    assert (waiting.severity, "at most 5 copies a second" in waiting.why) == (Severity.NOTE, True)
-    report = Report(OTHER, "CopyDenied", "exceeded quota", NOW, "Secret", "pull")
-    assert copy_step(Writer(known=True, reports=(report,))).severity is Severity.FAULT
-    assert copy_step(Writer(known=False)).severity is Severity.FAULT
+    waiting = copy_step(ControllerState(is_known=True))
+    assert (waiting.severity, "at most 5 copies a second" in waiting.message) == (Severity.NOTE, True)
+    report = EventReport(OTHER, "CopyDenied", "exceeded quota", NOW, "Secret", "pull")
+    assert copy_step(ControllerState(is_known=True, reports=(report,))).severity is Severity.FAULT
+    assert copy_step(ControllerState(is_known=False)).severity is Severity.FAULT
 
 
 def test_a_person_without_the_right_to_the_stage_is_told_so_and_nothing_is_guessed() -> None:
     events = RotationEvents(LACKING)
     for content, reason in (("new", "copy-current"), ("old", "rotation-not-seen")):
-        found = explain_namespace(scene(None, OTHER, content, events=events), OTHER)
+        found = explain_namespace(inputs(None, OTHER, content, events=events), OTHER)
         step = rotation(found)
         assert (step.severity, step.reason) == (Severity.UNKNOWN, "rotation-not-seen")
-        assert step.why.startswith(LACKING)
+        assert step.message.startswith(LACKING)
         assert step in found.shown
         assert next(each.reason for each in found.steps if each.gate == "copy") == reason
         # An object gets its references and its copy in every stage.
@@ -194,17 +195,17 @@ def test_the_last_event_counts_where_the_stage_must_not_be_read() -> None:
         for after in (stopped_by_a_pod(), complete())
     ]
     held, done = (
-        Report("pull-secrets", notice.event, notice.message, NOW + timedelta(seconds=at))
+        EventReport("pull-secrets", notice.event, notice.message, NOW + timedelta(seconds=at))
         for at, notice in enumerate(filter(None, notices))
     )
     other = replace(done, message=done.message.replace('"pull"', '"another"'), at=done.at + timedelta(hours=1))
     strange = replace(done, reason="CopyDenied")
 
-    def step(*reports: Report) -> Step:
+    def step(*reports: EventReport) -> Step:
         events = RotationEvents(LACKING, latest_events(reports))
-        return rotation(explain_namespace(scene(None, OTHER, "old", events=events), OTHER))
+        return rotation(explain_namespace(inputs(None, OTHER, "old", events=events), OTHER))
 
-    assert (step(held, other, strange).severity, "Pod staging-a/web cannot pull" in step(held).why) == (
+    assert (step(held, other, strange).severity, "Pod staging-a/web cannot pull" in step(held).message) == (
         Severity.NOTE,
         True,
     )
@@ -214,4 +215,4 @@ def test_the_last_event_counts_where_the_stage_must_not_be_read() -> None:
 
 
 def test_a_pull_secret_without_a_rollout_or_a_stored_stage_has_no_such_step() -> None:
-    assert all(step.gate != "rotation" for step in explain_namespace(scene(None, OTHER, "new"), OTHER).steps)
+    assert all(step.gate != "rotation" for step in explain_namespace(inputs(None, OTHER, "new"), OTHER).steps)

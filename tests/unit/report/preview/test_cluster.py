@@ -61,7 +61,7 @@ def test_a_copy_whose_source_cannot_be_used_is_kept_and_one_that_was_never_made_
     (missing,) = (row for row in rows(copy("pull")) if row.title == "Secret/late")
 
     assert (kept.effect, kept.reason) == ("none", "copy-kept")
-    assert kept.why == "kept as it is, because it does not exist"
+    assert kept.message == "kept as it is, because it does not exist"
     assert (missing.effect, missing.reason) == ("problem", "source-unavailable")
 
 
@@ -78,9 +78,9 @@ def test_a_copy_that_does_not_hold_the_last_good_content_is_outdated_and_a_probl
 
     outdated, kept, older = late(copy("late")), late(held), late(replace(copy("late"), resource_version="0"))
     assert (older.effect, older.reason) == ("update", "copy-due")
-    assert older.why == "made of the last good copy from 2026-01-02 03:04 UTC, because it does not exist"
+    assert older.message == "made of the last good copy from 2026-01-02 03:04 UTC, because it does not exist"
     assert (outdated.effect, outdated.reason) == ("problem", "copy-outdated")
-    assert outdated.why == (
+    assert outdated.message == (
         "it does not have the last good copy from 2026-01-02 03:04 UTC and stays as it is, because it does not exist"
     )
     assert (kept.effect, kept.reason) == ("none", "copy-kept")
@@ -89,13 +89,13 @@ def test_a_copy_that_does_not_hold_the_last_good_content_is_outdated_and_a_probl
 def test_the_write_of_the_loop_passes_the_webhook_which_adds_what_has_no_copy() -> None:
     row = rows(copy("old"), accounts=(account("old"),))[-1]
     assert (row.added, row.removed) == (("pull", "late"), ("old",))
-    assert row.why == "pull and late are due here and not yet referenced; the copy of old will be deleted"
+    assert row.message == "pull and late are due here and not yet referenced; the copy of old will be deleted"
 
 
 def test_what_is_due_and_has_no_copy_waits_while_nothing_else_is_written() -> None:
     row = rows(copy("pull"), accounts=(account("pull"),))[-1]
     assert (row.effect, row.reason, row.added) == ("none", "source-unavailable", ())
-    assert row.why == "late is due as soon as its copy exists"
+    assert row.message == "late is due as soon as its copy exists"
 
 
 @pytest.mark.parametrize(
@@ -175,8 +175,8 @@ def test_what_waits_for_a_source_is_one_row_for_each_pull_secret() -> None:
         ("psw", "PullSecret/pull", "problem", "source-unavailable"),
         ("psw", "PullSecret/late", "problem", "source-unavailable"),
     ]
-    assert found.rows[1].why == f"2 copies are missing and 1 ServiceAccount lacks the reference: {WHY}"
-    assert found.rows[2].why == f"1 copy is missing: {WHY}"
+    assert found.rows[1].message == f"2 copies are missing and 1 ServiceAccount lacks the reference: {WHY}"
+    assert found.rows[2].message == f"1 copy is missing: {WHY}"
     assert found.unlisted == 5
     assert found.has_problems
 

@@ -132,7 +132,7 @@ def test_the_pods_of_a_workload_are_decided_and_the_workload_stays_as_it_is(
     result = checked(namespace_of(), workload)
 
     assert (result.rows[-1].title, result.rows[-1].added) == (f"{kind}/api", ("registry-credentials",))
-    assert result.rows[-1].why == "its Pods: registry-credentials is due here and not yet referenced"
+    assert result.rows[-1].message == "its Pods: registry-credentials is due here and not yet referenced"
     assert result.patched[-1] == workload
 
 
@@ -154,7 +154,7 @@ def test_a_kind_that_is_not_known_but_has_a_pod_template_is_named() -> None:
     result = checked(namespace_of(), manifest("CloneSet", "a", api_version="apps.kruise.io/v1alpha1", spec=spec))
 
     assert (result.rows[-1].title, result.rows[-1].added) == ("CloneSet/a", ("registry-credentials",))
-    assert result.rows[-1].why == (
+    assert result.rows[-1].message == (
         "kind CloneSet of apps.kruise.io is unknown; for Pods from its spec.template: "
         "registry-credentials is due here and not yet referenced"
     )
@@ -174,7 +174,7 @@ def test_a_kind_of_another_group_is_not_looked_at() -> None:
         secret("unrelated", "team-a"),
     )
 
-    assert (result.rows, result.not_looked_at, result.has_changes) == ((), 4, False)
+    assert (result.rows, result.ignored, result.has_changes) == ((), 4, False)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_kind_of_another_group_is_not_looked_at() -> None:
 def test_what_is_in_a_namespace_shares_its_fate(namespace: Manifest, expected: tuple[str, str]) -> None:
     for subject in (manifest("ServiceAccount", "api"), manifest("Pod", "migrate", spec={})):
         assert last_row(namespace, subject) == expected
-        assert '"team-a"' in checked(namespace, subject).rows[-1].why
+        assert '"team-a"' in checked(namespace, subject).rows[-1].message
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_a_pull_secret_that_does_not_apply_is_named_with_the_reason(
     row = preview([namespace, subject], ONLY_VENDOR, "", NOW).rows[-1]
 
     assert (row.effect, row.reason) == ("references" if reason == "injected" else "none", reason)
-    assert names in row.why
+    assert names in row.message
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_a_namespace_that_no_selector_matches_says_so() -> None:
     result = preview([namespace_of(), manifest("ServiceAccount", "api")], vendor_only, "", NOW)
 
     assert [row.reason for row in result.rows] == ["namespace-not-selected"] * 2
-    assert all("vendor-credentials" in row.why for row in result.rows)
+    assert all("vendor-credentials" in row.message for row in result.rows)
 
 
 def test_what_a_namespace_declines_or_may_not_have_is_told() -> None:
@@ -313,8 +313,8 @@ def test_what_a_namespace_declines_or_may_not_have_is_told() -> None:
         ("Secret/registry-credentials", "delete", "copy-not-wanted"),
         ("ServiceAccount/api", "references", "injected"),
     ]
-    assert rows[0].why == "opted in; gets common; declines registry-credentials"
-    assert "the namespace declines it" in rows[2].why
+    assert rows[0].message == "opted in; gets common; declines registry-credentials"
+    assert "the namespace declines it" in rows[2].message
     assert rows[-1].gates == (
         ("registry-credentials", "namespace-declines"),
         ("vendor-credentials", "source-not-for-namespace"),
@@ -354,7 +354,7 @@ def test_of_a_namespace_that_is_there_twice_the_last_one_counts() -> None:
 def test_valid_sources_are_reported_and_make_the_copy_due() -> None:
     result = checked(secret("harbor"), secret("ghcr"), namespace_of())
 
-    assert [(row.title, row.effect, row.reason, row.why) for row in result.rows] == [
+    assert [(row.title, row.effect, row.reason, row.message) for row in result.rows] == [
         ("Secret/harbor", "none", "source-valid", "it has credentials that can be copied, for harbor.example"),
         ("Secret/ghcr", "none", "source-valid", "it has credentials that can be copied, for ghcr.example"),
         ("Namespace/team-a", "none", "namespace-selected", "opted in; gets registry-credentials"),
@@ -389,7 +389,7 @@ def test_a_source_that_must_not_be_copied_is_a_problem_of_its_own_and_of_the_cop
 
     assert (result.rows[0].effect, result.rows[0].reason) == ("problem", reason)
     assert (result.rows[-1].effect, result.rows[-1].reason) == ("problem", "source-unavailable")
-    assert result.rows[-1].why == f"its sources cannot be copied now: {result.rows[0].why}"
+    assert result.rows[-1].message == f"its sources cannot be copied now: {result.rows[0].message}"
     assert "hunter2" not in repr(result)
 
 
@@ -400,13 +400,13 @@ def test_registries_in_two_sources_are_reported_on_the_copy() -> None:
 
     row = checked(secret("harbor"), secret("ghcr", **clash), namespace_of()).rows[-1]
     assert (row.effect, row.reason) == ("create", "copy-due")
-    assert "harbor.example occurs more than once: harbor is used" in row.why
+    assert "harbor.example occurs more than once: harbor is used" in row.message
 
 
 def test_sources_that_are_not_among_the_files_are_named() -> None:
     row = checked(secret("harbor"), namespace_of()).rows[-1]
     assert (row.effect, row.reason) == ("create", "source-not-seen")
-    assert "ghcr" in row.why
+    assert "ghcr" in row.message
 
 
 def test_a_secret_with_the_name_of_a_source_and_a_hash_is_named_unless_the_source_is_there_too() -> None:
@@ -414,7 +414,7 @@ def test_a_secret_with_the_name_of_a_source_and_a_hash_is_named_unless_the_sourc
 
     row = checked(hashed, ghcr).rows[0]
     assert (row.effect, row.reason) == ("undecided", "source-name-hashed")
-    assert 'source Secret "harbor" is not among the files' in row.why
+    assert 'source Secret "harbor" is not among the files' in row.message
     assert [each.title for each in checked(hashed, ghcr, secret("harbor")).rows] == ["Secret/ghcr", "Secret/harbor"]
     assert checked(secret("harbor-7ct58987ht", "team-a"), ghcr).rows[0].title == "Secret/ghcr"
 
@@ -469,7 +469,7 @@ def existing(name: str = "registry-credentials", **body: Any) -> Manifest:  # no
 def test_a_copy_that_is_among_the_files_is_compared(copy: Manifest, expected: tuple[str, str]) -> None:
     row = checked(copy, secret("harbor"), secret("ghcr"), namespace_of()).rows[-1]
     assert (row.effect, row.reason) == expected
-    assert ("made again" in row.why) == bool(copy.body.get("immutable"))
+    assert ("made again" in row.message) == bool(copy.body.get("immutable"))
 
 
 def test_a_copy_whose_sources_are_unseen_is_taken_as_it_is() -> None:
@@ -486,9 +486,9 @@ def test_what_is_left_of_a_retired_pull_secret_goes() -> None:
         ("team-a", "ServiceAccount/api", "references", "injected"),
     ]
     assert (result.rows[-1].added, result.rows[-1].removed) == (("registry-credentials",), ("old-credentials",))
-    assert result.rows[-1].why.endswith("; the copy of old-credentials will be deleted")
+    assert result.rows[-1].message.endswith("; the copy of old-credentials will be deleted")
     assert result.patched[-1].body["imagePullSecrets"] == [{"name": "own"}, {"name": "registry-credentials"}]
-    assert result.not_looked_at == 0
+    assert result.ignored == 0
 
 
 def test_a_namespace_that_opts_out_loses_its_copies_and_the_references() -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NO_NAMESPACES: Mapping[str, Namespace] = {}
 
 
-class World(msgspec.Struct, frozen=True):
+class ClusterView(msgspec.Struct, frozen=True):
     """The known parts of the cluster; of repeated objects, the last one counts."""
 
     configuration: Configuration
@@ -69,8 +69,12 @@ def may_be_a_copy(manifest: Manifest, configuration: Configuration) -> bool:
 
 def unknown_namespaces(manifests: Sequence[Manifest], configuration: Configuration) -> tuple[str, ...]:
     """Return the namespaces whose labels are needed and that are not among ``manifests``."""
-    known = {each.name for each in manifests if each.is_core("Namespace")}
-    subjects = (read_subject(each) for each in manifests if is_subject(each) and each.namespace not in known)
+    known_names = {manifest.name for manifest in manifests if manifest.is_core("Namespace")}
+    subjects = (
+        read_subject(manifest)
+        for manifest in manifests
+        if is_subject(manifest) and manifest.namespace not in known_names
+    )
     undecided = {
         subject.namespace
         for subject in subjects
@@ -84,7 +88,7 @@ def survey(
     configuration: Configuration,
     release_namespace: str,
     namespaces: Mapping[str, Namespace] = NO_NAMESPACES,
-) -> World:
+) -> ClusterView:
     """Return the cluster that ``manifests`` describe, with ``namespaces`` known from elsewhere."""
     sources = Sources(
         {each.name: read_source(each) for each in manifests if is_source(each, configuration, release_namespace)}
@@ -94,28 +98,35 @@ def survey(
     plans = {name: plan_namespace(state, configuration, hashes_for(expected, state)) for name, state in states.items()}
     removals = {(name, each.service_account.name): each.names for name in plans for each in plans[name].removals}
     hashed = _hashed(manifests, configuration, sources, release_namespace)
-    return World(configuration, release_namespace, states, plans, expected, sources, removals, hashed)
+    return ClusterView(configuration, release_namespace, states, plans, expected, sources, removals, hashed)
 
 
 def _hashed(
     manifests: Sequence[Manifest], configuration: Configuration, sources: Sources, release_namespace: str
 ) -> dict[str, str]:
-    secrets = [each.name for each in manifests if each.is_core("Secret") and each.namespace == release_namespace]
-    found = {
+    secrets = [
+        manifest.name
+        for manifest in manifests
+        if manifest.is_core("Secret") and manifest.namespace == release_namespace
+    ]
+    names_by_secret = {
         with_hash(name, secrets): name
         for name in configuration.source_names
         if release_namespace and name not in sources.read
     }
-    return {secret: name for secret, name in found.items() if secret is not None}
+    return {secret: name for secret, name in names_by_secret.items() if secret is not None}
 
 
 def _states(
     manifests: Sequence[Manifest],
     configuration: Configuration,
     release_namespace: str,
-    known: Mapping[str, Namespace],
+    known_namespaces: Mapping[str, Namespace],
 ) -> dict[str, NamespaceState]:
-    namespaces = {**known, **{each.name: read_namespace(each) for each in manifests if each.is_core("Namespace")}}
+    namespaces = {
+        **known_namespaces,
+        **{each.name: read_namespace(each) for each in manifests if each.is_core("Namespace")},
+    }
     copies: dict[str, dict[str, Copy]] = defaultdict(dict)
     accounts: dict[str, list[ServiceAccount]] = defaultdict(list)
     for manifest in manifests:

@@ -31,7 +31,7 @@ from webhook.kube.wire import ObjectMeta, PartialObjectMetadata, decoder
 from webhook.report.coverage import registries_for
 from webhook.report.explain.commands import certificate_command, retire_command
 from webhook.report.explain.explanation import (
-    Scene,
+    ExplainInput,
     explain_dropped,
     explain_namespace,
     explain_other,
@@ -40,14 +40,14 @@ from webhook.report.explain.explanation import (
     explain_workload,
 )
 from webhook.report.explain.images import known_expiries
-from webhook.report.explain.registration import Reach, Registration
+from webhook.report.explain.registration import Reachability, Registration
 from webhook.report.explain.rotation import RotationEvents, latest_events
 from webhook.report.explain.step import HEALING_GATE
 from webhook.report.preview.cluster import ORIGIN
+from webhook.report.preview.cluster_view import ClusterView
 from webhook.report.preview.copies import hashes_for
 from webhook.report.preview.manifest import Manifest
 from webhook.report.preview.objects import read_subject
-from webhook.report.preview.world import World
 from webhook.rules.credential import SourceReason
 from webhook.rules.labels import Operator
 from webhook.rules.objects import Copy, NamespaceState
@@ -62,11 +62,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from webhook.inspect.reader import Reader
-    from webhook.inspect.release import Installed
-    from webhook.inspect.secrets import CopyRead
+    from webhook.inspect.release import InstalledRelease
+    from webhook.inspect.secrets import CopyResult
     from webhook.kube.webhook_configuration import ClientConfig, ServiceReference
     from webhook.report.explain.commands import SecretFacts
-    from webhook.report.explain.obstacle import Target, Writer
+    from webhook.report.explain.obstacle import ControllerState, Target
     from webhook.report.explain.step import Explanation
     from webhook.report.healing import HealingView
     from webhook.report.preview.secrets import Sources
@@ -96,60 +96,64 @@ class EndpointSlice(msgspec.Struct, frozen=True, rename="camel"):
     endpoints: tuple[_Endpoint, ...] | None = None
 
 
-def registration_of(reader: Reader, installed: Installed) -> Registration | None:
+def registration_of(reader: Reader, installed: InstalledRelease) -> Registration | None:
     """Return the requests for which the API server calls the webhook; None without the right to read that."""
     if installed.webhook is None:
-        gone = Registration(installed.fullname, (), Reach(answers=None, why=""))
+        gone = Registration(installed.fullname, (), Reachability(answers=None, message=""))
         return gone if installed.may_list_webhooks else None
     configuration = installed.webhook
-    hooks = tuple(each.hook() for each in configuration.webhooks)
+    hooks = tuple(webhook.hook() for webhook in configuration.webhooks)
     if configuration.certificates_mode == "provided":
-        hooks = tuple(replace(hook, trusts=True) for hook in hooks)  # without a caBundle, the system's roots apply
+        hooks = tuple(
+            replace(hook, has_ca_bundle=True) for hook in hooks
+        )  # without a caBundle, the system's roots apply
     reach = reach_of(reader, configuration.webhooks[0].client_config)
     if reach.answers is False:
         reach = _without_certificate(reader, installed, reach)
     return Registration(configuration.metadata.name, hooks, reach)
 
 
-def _without_certificate(reader: Reader, installed: Installed, reach: Reach) -> Reach:
+def _without_certificate(reader: Reader, installed: InstalledRelease, reach: Reachability) -> Reachability:
     """Return why no replica answers: without its certificate, none becomes ready."""
     name, where = f"{installed.fullname}-tls", installed.release.namespace
-    content, known = reader.optional(SECRETS, name, where)
-    if content is not None or not known:
+    content, is_known = reader.get_if_allowed(SECRETS, name, where)
+    if content is not None or not is_known:
         return reach
-    why = f"{reach.why}, because Secret {where}/{name} with the certificate does not exist"
+    message = f"{reach.message}, because Secret {where}/{name} with the certificate does not exist"
     mode = installed.webhook.certificates_mode if installed.webhook is not None else ""
-    return replace(reach, why=why, command=certificate_command(mode, where, name, installed.release.name))
+    return replace(reach, message=message, command=certificate_command(mode, where, name, installed.release.name))
 
 
-def reach_of(reader: Reader, client: ClientConfig) -> Reach:
+def reach_of(reader: Reader, client: ClientConfig) -> Reachability:
     """Return whether a replica answers at the address that the API server calls."""
     if client.service is not None:
         return _of_service(reader, client.service)
     return _of_url(client.url or "", client.ca_bundle)
 
 
-def _of_service(reader: Reader, service: ServiceReference) -> Reach:
+def _of_service(reader: Reader, service: ServiceReference) -> Reachability:
     where = f"Service {service.namespace}/{service.name}"
     query = {"labelSelector": f"kubernetes.io/service-name={service.name}"}
     try:
-        slices = list(reader.each(Collection(ENDPOINT_SLICES, service.namespace), EndpointSlice, query))
+        slices = list(reader.items(Collection(ENDPOINT_SLICES, service.namespace), EndpointSlice, query))
     except Forbidden:
-        reader.lacks("list", "endpointslices", service.namespace)
-        return Reach(
+        reader.report_missing("list", "endpointslices", service.namespace)
+        return Reachability(
             answers=None,
-            why=f"{lacking('list', 'endpointslices', service.namespace)}, so the replicas of {where} are not known",
+            message=f"{lacking('list', 'endpointslices', service.namespace)}, so the replicas of {where} are not known",
         )
     # A replica with two addresses is in the slices of both families.
     by_family = Counter[str]()
-    for each in slices:
-        by_family[each.address_type] += sum(one.conditions.ready is not False for one in each.endpoints or ())
+    for endpoint_slice in slices:
+        by_family[endpoint_slice.address_type] += sum(
+            endpoint.conditions.ready is not False for endpoint in endpoint_slice.endpoints or ()
+        )
     if ready := max(by_family.values(), default=0):
-        return Reach(answers=True, why=f"{where} leads to {counted(ready, 'ready replica')}")
-    return Reach(answers=False, why=f"{where} leads to no ready replica")
+        return Reachability(answers=True, message=f"{where} leads to {counted(ready, 'ready replica')}")
+    return Reachability(answers=False, message=f"{where} leads to no ready replica")
 
 
-def _of_url(url: str, ca_bundle: str) -> Reach:
+def _of_url(url: str, ca_bundle: str) -> Reachability:
     """Try a TLS handshake. The API server may still not reach an address that this machine reaches, and the reverse."""
     address = urlsplit(url)
     host, port = address.hostname or "", address.port or _HTTPS
@@ -159,11 +163,15 @@ def _of_url(url: str, ca_bundle: str) -> Reach:
             socket.create_connection((host, port), timeout=HANDSHAKE_SECONDS) as raw,
             context.wrap_socket(raw, server_hostname=host),
         ):
-            return Reach(answers=True, why=f"{_shown(host)}:{port} answers with a certificate that the caBundle trusts")
+            return Reachability(
+                answers=True, message=f"{_shown(host)}:{port} answers with a certificate that the caBundle trusts"
+            )
     except ssl.SSLCertVerificationError as error:
-        return Reach(answers=False, why=f"the certificate at {_shown(host)}:{port} is refused: {error.verify_message}")
+        return Reachability(
+            answers=False, message=f"the certificate at {_shown(host)}:{port} is refused: {error.verify_message}"
+        )
     except (OSError, ValueError):
-        return Reach(answers=None, why=f"{_shown(host)}:{port} is not reached from here")
+        return Reachability(answers=None, message=f"{_shown(host)}:{port} is not reached from here")
 
 
 def _shown(host: str) -> str:
@@ -218,25 +226,25 @@ class _Copies(msgspec.Struct, frozen=True):
     unseen: frozenset[str]
 
 
-def explain_live(reader: Reader, installed: Installed, kind: str, name: str, namespace: str) -> Explanation:
+def explain_live(reader: Reader, installed: InstalledRelease, kind: str, name: str, namespace: str) -> Explanation:
     """Return each gate for an object in the cluster; ``namespace`` is its namespace, if it has one.
 
     Raises:
         UsageError: it does not exist, or must not be read; no explanation is possible without it.
     """
     if kind == "Namespace":
-        found = read_namespace(reader, name)
+        namespace_object = read_namespace(reader, name)
         accounts = read_accounts(reader, installed.configuration, name)
-        scene = _scene(reader, installed, found, accounts or ())
-        scene = replace(scene, accounts_seen=accounts is not None)
-        return _with_writer(reader, installed, scene, name, lambda scene: explain_namespace(scene, name))
-    found = read_namespace(reader, namespace)
+        inputs = _inputs(reader, installed, namespace_object, accounts or ())
+        inputs = replace(inputs, can_list_accounts=accounts is not None)
+        return _with_writer(reader, installed, inputs, name, lambda inputs: explain_namespace(inputs, name))
+    namespace_object = read_namespace(reader, namespace)
     content = _content(reader, kind, name, namespace)
     explain = explain_content(
         kind, name, namespace, content, partial(_pods, reader, namespace), installed.configuration
     )
-    scene = replace(_scene(reader, installed, found, ()), accounts_seen=False)
-    return _with_writer(reader, installed, scene, namespace, explain)
+    inputs = replace(_inputs(reader, installed, namespace_object, ()), can_list_accounts=False)
+    return _with_writer(reader, installed, inputs, namespace, explain)
 
 
 def explain_content(
@@ -246,7 +254,7 @@ def explain_content(
     content: bytes | msgspec.Raw,
     pods_of: Callable[[object], Sequence[Subject] | None],
     configuration: Configuration,
-) -> Callable[[Scene], Explanation]:
+) -> Callable[[ExplainInput], Explanation]:
     """Return the function that explains an object, given as JSON; it keeps only the fields that decide.
 
     ``pods_of`` returns the running Pods of a workload's selector; None if they must not be listed.
@@ -256,19 +264,19 @@ def explain_content(
         return lambda _: explain_unreadable(kind, name, namespace)
     if kind in WORKLOADS:
         pods = pods_of(msgspec.json.decode(content)["spec"].get("selector"))
-        return lambda scene: explain_workload(scene, subject, f"{kind}/{name}", pods)
+        return lambda inputs: explain_workload(inputs, subject, f"{kind}/{name}", pods)
     if kind != "Pod":
-        return lambda scene: explain_subject(scene, subject)
+        return lambda inputs: explain_subject(inputs, subject)
     owner, pulled = _owner(content), pulled_pod(content, configuration)
-    return lambda scene: explain_subject(scene, subject, owner, pulled)
+    return lambda inputs: explain_subject(inputs, subject, owner, pulled)
 
 
-def explain_secret(reader: Reader, installed: Installed, name: str, namespace: str) -> Explanation:
+def explain_secret(reader: Reader, installed: InstalledRelease, name: str, namespace: str) -> Explanation:
     """Return what a Secret is to the release: a source, a copy, the copy of a dropped name, or nothing."""
     configuration, release = installed.configuration, installed.release
     if name in configuration.reference_names and namespace != release.namespace:
         return explain_live(reader, installed, "Namespace", namespace, namespace)
-    content, _ = reader.optional(SECRETS, name, namespace)
+    content, _ = reader.get_if_allowed(SECRETS, name, namespace)
     labels = {} if content is None else _decode_metadata(content).metadata.labels or {}
     if is_labelled(labels, release.name, release.namespace) and namespace != release.namespace:
         retired = sorted({*configuration.retired, name})
@@ -278,11 +286,15 @@ def explain_secret(reader: Reader, installed: Installed, name: str, namespace: s
 
 
 def _with_writer(
-    reader: Reader, installed: Installed, scene: Scene, namespace: str, explain: Callable[[Scene], Explanation]
+    reader: Reader,
+    installed: InstalledRelease,
+    inputs: ExplainInput,
+    namespace: str,
+    explain: Callable[[ExplainInput], Explanation],
 ) -> Explanation:
-    is_right = partial(is_as_due, scene, namespace)
+    is_right = partial(is_as_due, inputs, namespace)
     return explain_with_writer(
-        scene,
+        inputs,
         explain,
         lambda: read_writer(reader, installed, namespace, is_right),
         lambda: read_view(reader, installed, namespace),
@@ -290,27 +302,27 @@ def _with_writer(
 
 
 def explain_with_writer(
-    scene: Scene,
-    explain: Callable[[Scene], Explanation],
-    read: Callable[[], Writer],
+    inputs: ExplainInput,
+    explain: Callable[[ExplainInput], Explanation],
+    read: Callable[[], ControllerState],
     read_healing: Callable[[], HealingView],
 ) -> Explanation:
-    """Explain a scene. The state of the controller is read only if the controller still has something to do."""
-    found = explain(scene)
-    awaiting = {step.gate for step in found.steps if step.awaits_sync}
+    """Explain an object. The state of the controller is read only if the controller still has something to do."""
+    explanation = explain(inputs)
+    awaiting = {step.gate for step in explanation.steps if step.awaits_sync}
     if not awaiting:
-        return found
-    healing = read_healing() if HEALING_GATE in awaiting else scene.healing
-    return explain(replace(scene, writer=read(), healing=healing))
+        return explanation
+    healing = read_healing() if HEALING_GATE in awaiting else inputs.healing
+    return explain(replace(inputs, writer=read(), healing=healing))
 
 
-def is_as_due(scene: Scene, namespace: str, target: Target) -> bool:
+def is_as_due(inputs: ExplainInput, namespace: str, target: Target) -> bool:
     """Return True if an object of the namespace was read, and needs no write."""
     kind, name = target
-    plan = scene.world.plans[namespace]
+    plan = inputs.cluster.plans[namespace]
     if kind == "ServiceAccount":
-        return scene.accounts_seen and name not in plan.accounts_to_write
-    unseen = name in scene.world.unseen_copies or name not in scene.world.configuration.secret_names
+        return inputs.can_list_accounts and name not in plan.accounts_to_write
+    unseen = name in inputs.cluster.unseen_copies or name not in inputs.cluster.configuration.secret_names
     return not unseen and name not in plan.copies_to_write
 
 
@@ -318,10 +330,10 @@ def read_accounts(reader: Reader, configuration: Configuration, namespace: str) 
     """Return the ServiceAccounts of a namespace; None if they must not be listed, which is reported."""
     try:
         shapes = ScopedDecoder(scope_of(configuration))
-        objects = reader.each(Collection(SERVICE_ACCOUNTS, namespace), shapes.service_account)
-        return tuple(shapes.to_service_account(each) for each in objects)
+        objects = reader.items(Collection(SERVICE_ACCOUNTS, namespace), shapes.service_account)
+        return tuple(shapes.to_service_account(item) for item in objects)
     except Forbidden:
-        reader.lacks("list", "serviceaccounts", namespace)
+        reader.report_missing("list", "serviceaccounts", namespace)
         return None
 
 
@@ -329,7 +341,7 @@ def _content(reader: Reader, kind: str, name: str, namespace: str) -> bytes:
     """Return an object as JSON. Raises UsageError if it does not exist, or must not be read."""
     resource = EXPLAINED[kind]
     try:
-        content = reader.one(resource, name, namespace)
+        content = reader.get(resource, name, namespace)
     except Forbidden:
         raise UsageError(f"{lacking('get', resource.plural, namespace)}: ask for it") from None
     if content is None:
@@ -344,8 +356,8 @@ def _subject(kind: str, name: str, namespace: str, content: bytes | msgspec.Raw)
         resource = WORKLOADS[kind]
         body = msgspec.json.decode(content)
         return read_subject(Manifest(resource.api_version, kind, namespace, name, body, ORIGIN))
-    found = _decode_object(content)
-    return found.as_pod(namespace) if kind == "Pod" else found.as_service_account(namespace)
+    admitted_object = _decode_object(content)
+    return admitted_object.as_pod(namespace) if kind == "Pod" else admitted_object.as_service_account(namespace)
 
 
 def _owner(content: bytes | msgspec.Raw) -> str:
@@ -356,14 +368,16 @@ def _owner(content: bytes | msgspec.Raw) -> str:
 
 def _pods(reader: Reader, namespace: str, selector: object) -> list[Subject] | None:
     """Return the running Pods that a workload selects; None if they must not be listed. A CronJob selects none."""
-    wanted = workload_selector(selector)
-    if wanted is None:
+    pod_selector = workload_selector(selector)
+    if pod_selector is None:
         return []
     try:
-        pods = reader.each(Collection(PODS, namespace), msgspec.Raw, {**RUNNING, "labelSelector": _query(wanted)})
+        pods = reader.items(
+            Collection(PODS, namespace), msgspec.Raw, {**RUNNING, "labelSelector": _query(pod_selector)}
+        )
         subjects = [_decode_object(pod).as_pod(namespace) for pod in pods]
     except Forbidden:
-        reader.lacks("list", "pods", namespace)
+        reader.report_missing("list", "pods", namespace)
         return None
     return [subject for subject in subjects if subject is not None]
 
@@ -385,28 +399,31 @@ def _query(selector: Selector) -> str:
         Operator.EXISTS: "{0}",
         Operator.DOES_NOT_EXIST: "!{0}",
     }
-    return ",".join(forms[each.operator].format(each.key, ",".join(each.values)) for each in selector.requirements)
+    return ",".join(
+        forms[requirement.operator].format(requirement.key, ",".join(requirement.values))
+        for requirement in selector.requirements
+    )
 
 
-def _elsewhere(reader: Reader, installed: Installed, sources: Sources) -> dict[str, list[str]]:
+def _elsewhere(reader: Reader, installed: InstalledRelease, sources: Sources) -> dict[str, list[str]]:
     """Return for each absent source the namespaces with a Secret of its name, as far as rights allow."""
-    found: dict[str, list[str]] = {}
+    namespaces_by_source: dict[str, list[str]] = {}
     for name, problem in sources.read.items():
         if not isinstance(problem, SourceInvalid) or problem.reason != SourceReason.ABSENT:
             continue
         try:
-            secrets = list(reader.each(Collection(SECRETS, None, name), PartialObjectMetadata))
+            secrets = list(reader.items(Collection(SECRETS, None, name), PartialObjectMetadata))
         except Forbidden:
             continue
-        found[name] = [
-            each.metadata.namespace
-            for each in secrets
-            if not is_a_copy(each.metadata.labels or {}) and each.metadata.namespace != installed.release.namespace
+        namespaces_by_source[name] = [
+            secret.metadata.namespace
+            for secret in secrets
+            if not is_a_copy(secret.metadata.labels or {}) and secret.metadata.namespace != installed.release.namespace
         ][:NAMESPACES_SHOWN]
-    return found
+    return namespaces_by_source
 
 
-def read_background(reader: Reader, installed: Installed) -> Background:
+def read_background(reader: Reader, installed: InstalledRelease) -> Background:
     """Return what all explanations of a release share, as far as rights allow."""
     sources = read_sources(reader, installed, datetime.now(UTC))
     wrong = [
@@ -423,7 +440,7 @@ def read_background(reader: Reader, installed: Installed) -> Background:
     )
 
 
-def _rotation_events(reader: Reader, installed: Installed, sources: Sources) -> RotationEvents:
+def _rotation_events(reader: Reader, installed: InstalledRelease, sources: Sources) -> RotationEvents:
     """Return the Events about rotations, if there are some and their stages must not be read."""
     if sources.is_state_read or all(entry.rollout is None for entry in installed.configuration.pull_secrets):
         return RotationEvents()
@@ -432,20 +449,22 @@ def _rotation_events(reader: Reader, installed: Installed, sources: Sources) -> 
     return RotationEvents(lacks, latest_events(read_reports(reader, namespace)))
 
 
-def _scene(reader: Reader, installed: Installed, namespace: Namespace, accounts: tuple[ServiceAccount, ...]) -> Scene:
+def _inputs(
+    reader: Reader, installed: InstalledRelease, namespace: Namespace, accounts: tuple[ServiceAccount, ...]
+) -> ExplainInput:
     names, tenants = installed.configuration.reference_names, installed.configuration.tenant_names
     reads = {name: read_copy(reader, installed.release, name, namespace.name, tenant=name in tenants) for name in names}
-    return scene_in(reader, installed, read_background(reader, installed), namespace, reads, accounts)
+    return inputs_in(reader, installed, read_background(reader, installed), namespace, reads, accounts)
 
 
-def scene_in(
+def inputs_in(
     reader: Reader,
-    installed: Installed,
+    installed: InstalledRelease,
     background: Background,
     namespace: Namespace,
-    reads: Mapping[str, CopyRead],
+    reads: Mapping[str, CopyResult],
     accounts: tuple[ServiceAccount, ...],
-) -> Scene:
+) -> ExplainInput:
     """Return the input for explanations in one namespace; ``reads`` has the Secret of each configured name."""
     configuration, sources = installed.configuration, background.sources
     expected = {entry.name: sources.expected(entry) for entry in configuration.copied}
@@ -455,7 +474,7 @@ def scene_in(
         namespace, copies.found, accounts, _token_accounts(reader, configuration.token_accounts, namespace.name)
     )
     plan = plan_namespace(state, configuration, hashes_for(expected, state))
-    world = World(
+    cluster = ClusterView(
         configuration=configuration,
         release_namespace=installed.release.namespace,
         states={namespace.name: state},
@@ -466,8 +485,8 @@ def scene_in(
         unseen_copies=copies.unseen,
     )
     foreign = [copy.name for copy in state.copies.values() if state.ownership(copy) is Ownership.FOREIGN]
-    return Scene(
-        world,
+    return ExplainInput(
+        cluster,
         datetime.now(UTC),
         exists=True,
         registration=background.registration,
@@ -490,8 +509,8 @@ def _token_accounts(reader: Reader, names: frozenset[str], namespace: str) -> Ma
     """Return the UIDs of the ServiceAccounts that tokens are issued of; None without such tokens, or without rights."""
     uids: dict[str, str] = {}
     for name in names:
-        content, known = reader.optional(SERVICE_ACCOUNTS, name, namespace)
-        if not known:
+        content, is_known = reader.get_if_allowed(SERVICE_ACCOUNTS, name, namespace)
+        if not is_known:
             return None
         metadata = None if content is None else _decode_metadata(content).metadata
         if metadata is not None and metadata.deletion_timestamp is None:
@@ -507,13 +526,13 @@ def _of_sources(
     return {name: expiries for name, expiries in expected.items() if name not in issued}
 
 
-def _copies(namespace: Namespace, reads: Mapping[str, CopyRead]) -> _Copies:
-    found: dict[str, Copy] = {}
+def _copies(namespace: Namespace, reads: Mapping[str, CopyResult]) -> _Copies:
+    copies: dict[str, Copy] = {}
     registries: dict[str, frozenset[str]] = {}
     expiries: dict[str, Expiries] = {}
     for name, read in reads.items():
         if read.copy is not None:
-            found[name] = read.copy
+            copies[name] = read.copy
             if ownership_of(read.copy.mark, namespace.uid) is not Ownership.FOREIGN:
                 registries[name], expiries[name] = read.registries, read.expiries
-    return _Copies(found, registries, expiries, frozenset(name for name, read in reads.items() if not read.known))
+    return _Copies(copies, registries, expiries, frozenset(name for name, read in reads.items() if not read.is_known))
