@@ -85,6 +85,8 @@ BAD_VALUES = [
     ({"image": {"repository": ""}}, "image.repository"),
     ({"image": {"digest": "sha256:1"}}, "image.digest"),
     ({"log": {"level": "loud"}}, "log.level debug info warning error"),
+    ({"providers": None}, "providers missing mapping"),
+    ({"monitoring": {"prometheusRule": {"runbookUrl": None}}}, "monitoring.prometheusRule.runbookUrl missing text"),
     ({"webhook": {"replicas": 0}}, "webhook.replicas 1"),
     ({"webhook": {"replicas": "2"}}, "webhook.replicas 2, quotes"),
     ({"webhook": {"timeoutSeconds": 31}}, "webhook.timeoutSeconds 30"),

@@ -197,6 +197,15 @@ def test_every_value_changes_what_is_rendered(value: Value) -> None:
     assert render(changed).objects != render(base).objects
 
 
+def test_an_empty_mapping_can_also_be_written_as_null() -> None:
+    """A key whose lines are all comments is null in YAML."""
+    nothing: dict[str, Any] = {}
+    for path in (value.path for value in DECLARED if value.default == {}):
+        nothing = merged(nothing, nested(path, None))
+    assert {"commonLabels", "commonAnnotations", "webhook", "sync"} <= nothing.keys()
+    assert render(nothing).objects == render().objects
+
+
 def objects_of(part: object) -> Iterator[dict[str, Any]]:
     if isinstance(part, dict):
         if "properties" in part and part.get("type") == "object":

@@ -10,7 +10,7 @@ revisionHistoryLimit: {{ .pod.revisionHistoryLimit }}
 {{- with .pod.updateStrategy }}
 strategy:
   {{- /* The API server refuses the settings of another strategy, which are the chart's default. */}}
-  {{- (eq (.type | default "") "Recreate") | ternary (omit . "rollingUpdate") . | toYaml | nindent 2 }}
+  {{- (eq (toString .type) "Recreate") | ternary (omit . "rollingUpdate") . | toYaml | nindent 2 }}
 {{- end }}
 {{ include "pull-secret-webhook.selector" . }}
 {{- end -}}

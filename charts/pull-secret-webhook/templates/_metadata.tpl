@@ -4,7 +4,7 @@
 {{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
 {{- $_ := set $labels "app.kubernetes.io/version" .Chart.AppVersion -}}
 {{- $_ := set $labels "app.kubernetes.io/managed-by" .Release.Service -}}
-{{- merge $labels .Values.commonLabels | toYaml -}}
+{{- merge $labels (.Values.commonLabels | default dict) | toYaml -}}
 {{- end -}}
 
 {{- define "pull-secret-webhook.selectorLabels" -}}
@@ -31,7 +31,7 @@ labels:
   {{- $component := dict }}
   {{- with .component }}{{ $component = dict "app.kubernetes.io/component" . }}{{ end }}
   {{- merge $component (include "pull-secret-webhook.labels" .root | fromYaml) (.labels | default dict) | toYaml | nindent 2 }}
-{{- with merge dict (.annotations | default dict) .root.Values.commonAnnotations }}
+{{- with merge dict (.annotations | default dict) (.root.Values.commonAnnotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}

@@ -4,8 +4,8 @@ scheduling and extra content of a Pod.
 */}}
 {{- define "pull-secret-webhook.podMetadata" -}}
 labels:
-  {{- merge (include "pull-secret-webhook.componentLabels" . | fromYaml) .pod.podLabels .root.Values.commonLabels | toYaml | nindent 2 }}
-{{- with merge dict .pod.podAnnotations .root.Values.commonAnnotations }}
+  {{- merge (include "pull-secret-webhook.componentLabels" . | fromYaml) (.pod.podLabels | default dict) (.root.Values.commonLabels | default dict) | toYaml | nindent 2 }}
+{{- with merge dict (.pod.podAnnotations | default dict) (.root.Values.commonAnnotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
