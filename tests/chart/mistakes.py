@@ -7,11 +7,18 @@ from typing import Any
 from tests.chart.rendered import FULLNAME
 
 LONG = "a" * 254
+PROVIDER = {"name": "ecr", "command": "ecr-credential-provider", "images": ["ghcr.io"]}
 MATCHING = {"pods": "WhenImageMatches"}
 
 
 def entry(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 (the wrong types are the point)
     return {"pullSecrets": [{"name": "x", "sources": [{"secretName": "y"}], **fields}]}
+
+
+def token(**fields: str) -> dict[str, Any]:
+    """Return a source that is a token of each namespace."""
+    settings = {"name": "own", "registry": "ghcr.io", "username": "jwt", "audience": "a", "serviceAccountName": "b"}
+    return {"serviceAccountToken": {**settings, "perNamespace": True, **fields}}
 
 
 def expression(**fields: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -77,6 +84,14 @@ BAD_CONFIGURATIONS = [
     (expression(operator="Exists", values=["a"]), "matchExpressions.0.values Exists"),
     (entry(serviceAccounts={"include": []}), "serviceAccounts.include 1"),
     (entry(serviceAccounts={"exclude": ["A"]}), "serviceAccounts.exclude.0"),
+    (entry(copies={"annotations": {"a b": "x"}}), "pullSecrets.0.copies.annotations key"),
+    (entry(rollout={"prove": {"login": False}}), "pullSecrets.0.rollout.prove.login pull"),
+    (entry(rollout={"canary": {"namespaces": ["*"]}}), "pullSecrets.0.rollout.canary.namespaces every"),
+    (entry(rollout={"canary": {"namespaces": ["a"], "soak": "8d"}}), "pullSecrets.0.rollout.canary.soak 1s 7d"),
+    (entry(rollout={"overlap": "31d"}), "pullSecrets.0.rollout.overlap 30d"),
+    (entry(sources=[token()], rollout={}), "pullSecrets.0.rollout renews"),
+    (entry(sources=[token(lifetime="5m")]), "pullSecrets.0.sources.0.serviceAccountToken.lifetime 600s 30d"),
+    (entry(sources=[token(username="a\nb")]), "pullSecrets.0.sources.0.serviceAccountToken.username control"),
 ]
 """Values, and words that Helm's message has: its sentences differ from version to version."""
 
@@ -156,6 +171,11 @@ CONTRADICTIONS = [
         'pullSecrets[0].copies.labels: "pullsecrets.webhook/release" is one by which copies are recognised; choose',
     ),
     ({**entry(), "retired": ["x"]}, 'pullSecrets[0].name: "x" is also in retired'),
+    (
+        entry(sources=[{"credentialProvider": {**PROVIDER, "defaultLifetime": "5s"}}]),
+        'pullSecrets[0].sources[0].credentialProvider.defaultLifetime: "5s" is out of range; write at least 10s and at',
+    ),
+    ({"certificates": {"caLifetime": "3651d"}}, "certificates.caLifetime: 3651d is too long; use at most 3650d"),
     ({"deployments": {"enabled": False}}, "webhook.url: required if deployments.enabled is false"),
     (
         {"webhook": {"caBundle": PEM}},

@@ -49,10 +49,11 @@ def test_the_job_ends_before_helm_gives_up_so_that_its_log_says_what_is_left() -
     assert job()["spec"]["activeDeadlineSeconds"] < 5 * 60
 
 
-def test_the_program_gives_up_before_the_job_is_ended() -> None:
-    found = job({"cleanup": {"timeout": "1h30m"}})
-    assert "--timeout=1h30m" in found["spec"]["template"]["spec"]["containers"][0]["args"]
-    assert found["spec"]["activeDeadlineSeconds"] == 5400 + 45
+@pytest.mark.parametrize(("timeout", "seconds"), [("1h30m", 5400), ("010m", 600)])
+def test_the_program_gives_up_before_the_job_is_ended(timeout: str, seconds: int) -> None:
+    found = job({"cleanup": {"timeout": timeout}})
+    assert f"--timeout={timeout}" in found["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert found["spec"]["activeDeadlineSeconds"] == seconds + 45
 
 
 def kinds(rendered: Rendered) -> set[str]:

@@ -8,7 +8,9 @@
 {{- $units := dict "d" 86400 "h" 3600 "m" 60 "s" 1 -}}
 {{- $seconds := 0 -}}
 {{- range regexFindAll "[0-9]+[dhms]" . -1 -}}
-{{- $seconds = add $seconds (mul (trimSuffix (substr (sub (len .) 1 | int) (len .) .) . | int) (get $units (substr (sub (len .) 1 | int) (len .) .))) -}}
+{{- $unit := substr (sub (len .) 1 | int) (len .) . -}}
+{{- /* Not `int`, which reads 030 as an octal number. */ -}}
+{{- $seconds = add $seconds (mul (trimSuffix $unit . | atoi) (get $units $unit)) -}}
 {{- end -}}
 {{- $seconds -}}
 {{- end -}}

@@ -225,6 +225,7 @@ Checks of a source that renews itself, as far as they become rights or parts of 
 {{- fail (printf "%s.registries: has no effect with pods: %s; write pods: WhenImageMatches, or leave it out" $path $pods) -}}
 {{- end -}}
 {{- include "pull-secret-webhook.validateSelector" (dict "path" (printf "%s.namespaceSelector" $path) "value" .namespaceSelector) -}}
+{{- include "pull-secret-webhook.validateRollout" (dict "path" $path "value" .) -}}
 {{- range $field := list "labels" "annotations" -}}
 {{- range $key, $_ := get ($pullSecret.copies | default dict) $field | default dict -}}
 {{- if or (hasPrefix "pullsecrets.webhook/" $key) (eq $key "app.kubernetes.io/managed-by") -}}
@@ -235,6 +236,48 @@ Checks of a source that renews itself, as far as they become rights or parts of 
 {{- end -}}
 {{- range $name := list "namespaceSelector" "objectSelector" -}}
 {{- include "pull-secret-webhook.validateSelector" (dict "path" (printf "webhook.%s" $name) "value" (get $.Values.webhook $name)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "pull-secret-webhook.validateRollout" -}}
+{{- $rollout := .value.rollout | default dict -}}
+{{- range $position, $source := .value.sources -}}
+{{- if kindIs "map" $source -}}
+{{- $path := printf "%s.sources[%d]" $.path $position -}}
+{{- with .credentialProvider -}}
+{{- include "pull-secret-webhook.validateDuration" (dict "path" (printf "%s.credentialProvider.defaultLifetime" $path) "value" .defaultLifetime "least" "10s" "most" "30d") -}}
+{{- end -}}
+{{- with .serviceAccountToken -}}
+{{- include "pull-secret-webhook.validateDuration" (dict "path" (printf "%s.serviceAccountToken.lifetime" $path) "value" .lifetime "least" "600s" "most" "30d") -}}
+{{- end -}}
+{{- if and (hasKey $.value "rollout") (or .credentialProvider .serviceAccountToken) -}}
+{{- fail (printf "%s.rollout: stands beside a source that renews itself, and each renewal would be a rotation; give that source a pull secret of its own" $.path) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with $rollout.prove -}}
+{{- if not (or (dig "login" true .) .pull .imagesFromPods) -}}
+{{- fail (printf "%s.rollout.prove.login: must be true without pull, because nothing would be proved; leave out prove" $.path) -}}
+{{- end -}}
+{{- end -}}
+{{- with $rollout.canary -}}
+{{- range .namespaces -}}
+{{- if regexMatch `^\*+$` . -}}
+{{- fail (printf "%s.rollout.canary.namespaces: %q matches every namespace; name those that get a new content first" $.path .) -}}
+{{- end -}}
+{{- end -}}
+{{- include "pull-secret-webhook.validateDuration" (dict "path" (printf "%s.rollout.canary.soak" $.path) "value" .soak "least" "1s" "most" "7d") -}}
+{{- end -}}
+{{- include "pull-secret-webhook.validateDuration" (dict "path" (printf "%s.rollout.overlap" .path) "value" $rollout.overlap "least" "0s" "most" "30d") -}}
+{{- end -}}
+
+{{/* The argument is {path, value, least, most}: durations; the value can be absent. */}}
+{{- define "pull-secret-webhook.validateDuration" -}}
+{{- if .value -}}
+{{- $seconds := include "pull-secret-webhook.seconds" .value | atoi -}}
+{{- if or (lt $seconds (include "pull-secret-webhook.seconds" .least | atoi)) (gt $seconds (include "pull-secret-webhook.seconds" .most | atoi)) -}}
+{{- fail (printf "%s: %q is out of range; write at least %s and at most %s" .path .value .least .most) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -307,6 +350,9 @@ Checks of a source that renews itself, as far as they become rights or parts of 
 {{- $authority := include "pull-secret-webhook.seconds" .Values.certificates.caLifetime | int -}}
 {{- if gt $lifetime $authority -}}
 {{- fail (printf "certificates.lifetime: %s is longer than caLifetime, %s; a certificate must not outlive its authority" .Values.certificates.lifetime .Values.certificates.caLifetime) -}}
+{{- end -}}
+{{- if and (eq .Values.certificates.mode "self-managed") (gt $authority 315360000) -}}
+{{- fail (printf "certificates.caLifetime: %s is too long; use at most 3650d" .Values.certificates.caLifetime) -}}
 {{- end -}}
 {{- /* An eighth: signed just before two thirds of the authority, and renewed with a quarter of it left, of which the alerts warn. */ -}}
 {{- $ownAuthority := and (eq .Values.certificates.mode "cert-manager") (not .Values.certificates.issuerRef.name) -}}
