@@ -85,6 +85,11 @@ def test_values_that_are_safe_leave_one_thing_to_mind() -> None:
             {"monitoring": {"podMonitor": {"enabled": True}}, "networkPolicy": {"enabled": True}},
             "networkPolicy.metricsFrom is empty",
         ),
+        (
+            {"monitoring": {"serviceMonitor": {"enabled": True}}, "networkPolicy": {"enabled": True}},
+            "networkPolicy.metricsFrom is empty",
+        ),
+        ({"guard": {"enabled": False, "reserveOptIn": True}}, "guard.reserveOptIn has no effect"),
         ({"sourceSecrets": [TRIAL]}, "Users who can read the release"),
         (
             {"deployments": {"enabled": False}, "webhook": {"url": "https://127.0.0.1:9443"}},
@@ -107,10 +112,11 @@ def test_what_is_said_of_our_own_command_can_be_typed() -> None:
     assert (params["release_namespace"], params["release"]) == ("psw-system", "psw")
 
 
-def test_a_provider_that_cannot_reach_its_token_service_is_warned_of() -> None:
+def test_a_provider_or_proof_that_cannot_reach_its_registry_is_warned_of() -> None:
     provider = {"name": "ecr", "command": "ecr-credential-provider", "images": ["registry.example.com"]}
     only_api_server = {"enabled": True, "apiServerTo": [{"ipBlock": {"cidr": "10.0.0.0/28"}}]}
-    values = {"pullSecrets": [{"name": "pull", "sources": [{"credentialProvider": provider}]}]}
+    values: dict[str, Any] = {"pullSecrets": [{"name": "pull", "sources": [{"credentialProvider": provider}]}]}
+    proved = [{"name": "pull", "sources": ["harbor"], "rollout": {"prove": {}}}]
     egress = {"syncEgress": [{"ports": [{"port": 443}]}]}
 
     def warned(network: Mapping[str, Any], **more: Any) -> bool:  # noqa: ANN401 (values are any JSON)
@@ -123,6 +129,14 @@ def test_a_provider_that_cannot_reach_its_token_service_is_warned_of() -> None:
     assert not warned({"enabled": True})
     assert not warned({**only_api_server, "enabled": False})
     assert not warned(only_api_server, pullSecrets=[{"name": "pull", "sources": ["harbor"]}])
+    assert warned(only_api_server, pullSecrets=proved)
+    assert not warned({**only_api_server, **egress}, pullSecrets=proved)
+
+
+def test_without_pods_prometheus_has_nothing_to_reach() -> None:
+    values = {"deployments": {"enabled": False}, "webhook": {"url": "https://127.0.0.1:9443"}}
+    scraped = {"monitoring": {"podMonitor": {"enabled": True}}, "networkPolicy": {"enabled": True}}
+    assert not any("metricsFrom" in line for line in warnings({**values, **scraped}))
 
 
 def test_tokens_of_namespaces_that_no_policy_narrows_are_warned_of() -> None:

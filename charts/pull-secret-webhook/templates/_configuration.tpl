@@ -145,6 +145,11 @@ cannot be granted for a pattern.
 {{- if $reads }}true{{ end -}}
 {{- end -}}
 
+{{/* "true" if a new credential is proved at its registry. */}}
+{{- define "pull-secret-webhook.proves" -}}
+{{- range .Values.pullSecrets }}{{ if hasKey (.rollout | default dict) "prove" }}true{{ end }}{{ end -}}
+{{- end -}}
+
 {{/* "true" if a source runs a credential provider. */}}
 {{- define "pull-secret-webhook.runsProviders" -}}
 {{- range .Values.pullSecrets }}{{ range .sources }}{{ if kindIs "map" . }}{{ if .credentialProvider }}true{{ end }}{{ end }}{{ end }}{{ end -}}

@@ -88,12 +88,19 @@ app.kubernetes.io/managed-by=pull-secret-webhook,pullsecrets.webhook/release={{ 
 {{- $all = append $all "webhook.caBundle is empty: the API server trusts the certificate only through its system roots or a bundle that another tool sets." -}}
 {{- end -}}
 {{- end -}}
-{{- if and .Values.monitoring.podMonitor.enabled .Values.networkPolicy.enabled (not .Values.networkPolicy.metricsFrom) -}}
-{{- $all = append $all "networkPolicy.metricsFrom is empty: Prometheus cannot reach the metrics that the PodMonitor selects." -}}
+{{- $scraped := or .Values.monitoring.podMonitor.enabled .Values.monitoring.serviceMonitor.enabled -}}
+{{- if and .Values.deployments.enabled $scraped .Values.networkPolicy.enabled (not .Values.networkPolicy.metricsFrom) -}}
+{{- $all = append $all "networkPolicy.metricsFrom is empty: Prometheus cannot reach the metrics of the Pods." -}}
 {{- end -}}
 {{- $limited := and .Values.networkPolicy.enabled .Values.networkPolicy.apiServerTo (not (or .Values.networkPolicy.syncEgress .Values.networkPolicy.extraEgress)) -}}
 {{- if and .Values.deployments.enabled $limited (include "pull-secret-webhook.runsProviders" .) -}}
 {{- $all = append $all "networkPolicy.apiServerTo limits the addresses that sync reaches, and a source runs a credential provider: allow the token service and the registry of the provider in networkPolicy.syncEgress." -}}
+{{- end -}}
+{{- if and .Values.deployments.enabled $limited (include "pull-secret-webhook.proves" .) -}}
+{{- $all = append $all "networkPolicy.apiServerTo limits the addresses that sync reaches, and a rollout proves credentials at their registries: allow the registries in networkPolicy.syncEgress." -}}
+{{- end -}}
+{{- if and .Values.guard.reserveOptIn (not (include "pull-secret-webhook.guarded" .)) -}}
+{{- $all = append $all "guard.reserveOptIn has no effect, because no guard policy is installed: users who can edit a Namespace can opt it in. Set guard.enabled=true on Kubernetes 1.30 or newer." -}}
 {{- end -}}
 {{- if and (not (include "pull-secret-webhook.guarded" .)) (include "pull-secret-webhook.namespaceTokens" . | fromJson) -}}
 {{- $all = append $all "A source has perNamespace, and no guard policy is installed: a stolen token of sync can request tokens of these ServiceAccounts in all namespaces, for any audience. Set guard.enabled=true on Kubernetes 1.30 or newer, or give these ServiceAccounts no rights." -}}
