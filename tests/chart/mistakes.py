@@ -101,6 +101,11 @@ BAD_VALUES = [
     ({"image": {"digest": "sha256:1"}}, "image.digest"),
     ({"log": {"level": "loud"}}, "log.level debug info warning error"),
     ({"providers": None}, "providers missing mapping"),
+    # The API server accepts 64 of a webhook, and the chart can need two of them.
+    (
+        {"webhook": {"matchConditions": [{"name": f"m{n}", "expression": "true"} for n in range(63)]}},
+        "matchConditions 62",
+    ),
     ({"monitoring": {"prometheusRule": {"runbookUrl": None}}}, "monitoring.prometheusRule.runbookUrl missing text"),
     ({"webhook": {"replicas": 0}}, "webhook.replicas 1"),
     ({"webhook": {"replicas": "2"}}, "webhook.replicas 2, quotes"),

@@ -34,8 +34,9 @@ def test_a_provided_bundle_may_be_left_to_the_roots_of_the_system(bundle: str, r
     assert (base64.b64decode(found).decode() if found else None) == rendered
 
 
-def test_an_issuer_of_ones_own_is_used_instead() -> None:
-    issuer = {"name": "corporate", "kind": "ClusterIssuer", "group": "cert-manager.io"}
+@pytest.mark.parametrize("name", ["corporate", "1e3", "null"])
+def test_an_issuer_of_ones_own_is_used_instead(name: str) -> None:
+    issuer = {"name": name, "kind": "ClusterIssuer", "group": "cert-manager.io"}
     rendered = of_mode("cert-manager", issuerRef=issuer)
     assert [item["kind"] for item in rendered.objects if item["apiVersion"] == CERT_MANAGER] == ["Certificate"]
     assert certificate(rendered)["issuerRef"] == issuer
