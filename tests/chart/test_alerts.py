@@ -86,6 +86,12 @@ def test_an_alert_says_what_is_wrong_in_words_that_it_has(alert: str) -> None:
 
 
 @pytest.mark.parametrize("alert", CASES)
+def test_no_word_of_an_alert_depends_on_a_number(alert: str) -> None:
+    """A template has no plurals, so that "1 copies" would be shown."""
+    assert not re.search(r'printf "%\.0f" \}\} \w', by_name(groups())[alert]["annotations"]["description"])
+
+
+@pytest.mark.parametrize("alert", CASES)
 def test_an_alert_says_at_night_what_it_means_what_to_run_first_and_where_to_read_on(alert: str) -> None:
     annotations = by_name(groups())[alert]["annotations"]
     meaning, _, command = annotations["description"].partition(" First look: ")

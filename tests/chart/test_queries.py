@@ -87,23 +87,47 @@ def test_every_query_of_the_dashboard_is_valid(tmp_path: Path) -> None:
     promtool.run("check", "rules", promtool.written(tmp_path / "dashboard.yaml", document))
 
 
+TARGET = 'cluster="",namespace="pull-secrets"'
+LEADER_AND_STANDBY = {
+    f'leader_election_master_status{{{TARGET},pod="one",name="psw-sync"}}': "1x10",
+    f'leader_election_master_status{{{TARGET},pod="two",name="psw-sync"}}': "0x10",
+}
+
+
+def judge(folder: Path, title: str, legend: str, series: Mapping[str, str], expected: int | None) -> None:
+    """Compare the number in a panel after ten minutes; None is a panel without data."""
+    panel = next(panel for panel in PANELS if panel.title == title)
+    query = panel.queries[legend].replace("$cluster", "").replace("$namespace", "pull-secrets")
+    samples = [] if expected is None else [{"labels": "{}", "value": expected}]
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {"expr": query.replace("$__rate_interval", "5m"), "eval_time": "10m", "exp_samples": samples}
+        ],
+    }
+    promtool.run("test", "rules", promtool.written(folder / "test.yaml", {"rule_files": [], "tests": [test]}))
+
+
 @promtool.needed
 def test_the_names_in_the_queue_of_a_standby_do_not_wait(tmp_path: Path) -> None:
-    panel = next(panel for panel in PANELS if panel.title == "Namespaces")
-    target = 'cluster="",namespace="pull-secrets"'
-    series = {
-        f'workqueue_depth{{{target},pod="one",name="namespaces"}}': "3",
-        f'workqueue_depth{{{target},pod="two",name="namespaces"}}': "500",
-        f'leader_election_master_status{{{target},pod="one",name="psw-sync"}}': "1",
-        f'leader_election_master_status{{{target},pod="two",name="psw-sync"}}': "0",
-    }
-    query = panel.queries["waiting"].replace("$cluster", "").replace("$namespace", "pull-secrets")
-    sample = {"labels": "{}", "value": 3}
-    test = {
-        "input_series": [{"series": name, "values": value} for name, value in series.items()],
-        "promql_expr_test": [{"expr": query, "eval_time": "0m", "exp_samples": [sample]}],
-    }
-    promtool.run("test", "rules", promtool.written(tmp_path / "test.yaml", {"rule_files": [], "tests": [test]}))
+    depth = f'workqueue_depth{{{TARGET},name="namespaces",pod='
+    series = {**LEADER_AND_STANDBY, f'{depth}"one"}}': "3x10", f'{depth}"two"}}': "500x10"}
+    judge(tmp_path, "Namespaces", "waiting", series, 3)
+
+
+@promtool.needed
+def test_the_names_that_a_standby_adds_to_its_queue_do_not_count(tmp_path: Path) -> None:
+    adds = f'workqueue_adds_total{{{TARGET},name="namespaces",pod='
+    series = {**LEADER_AND_STANDBY, f'{adds}"one"}}': "0+60x10", f'{adds}"two"}}': "0+600x10"}
+    judge(tmp_path, "Queue: namespaces added", "all", series, 1)
+
+
+@promtool.needed
+@pytest.mark.parametrize("title", ["Invalid sources", "Copies not current"])
+def test_without_metrics_of_sync_no_number_claims_that_all_is_well(tmp_path: Path, title: str) -> None:
+    judge(tmp_path, title, "", {}, None)
+    judge(tmp_path, title, "", LEADER_AND_STANDBY, 0)
 
 
 def test_the_dashboard_in_the_chart_is_the_one_that_is_written_here() -> None:

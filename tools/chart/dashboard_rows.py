@@ -13,8 +13,13 @@ WEBHOOKS = f'{CLUSTER},name=~"(pods|serviceaccounts)[.]pullsecrets[.]webhook"'
 RED_FROM_1 = [{"color": "green", "value": None}, {"color": "red", "value": 1}]
 RED_BELOW_1 = [{"color": "red", "value": None}, {"color": "green", "value": 1}]
 
-LEADING = f'leader_election_master_status{{{OURS},name=~".+-sync"}} == 1'
+REPLICAS = f'leader_election_master_status{{{OURS},name=~".+-sync"}}'
+
+LEADING = f"{REPLICAS} == 1"
 """The Pod that leads: a standby keeps names in its queue, too, and they wait for nothing."""
+
+NONE_OF_SYNC = f"0 * sum({REPLICAS})"
+"""0 where Prometheus reads sync. Without sync nothing is known, and a number would claim that all is well."""
 
 OPEN_ROWS = ("Overview", "Copies")
 """The rows that are open at first; the others open by a click."""
@@ -45,19 +50,19 @@ ROWS: Mapping[str, list[Panel]] = {
         ),
         stat(
             "Leaders",
-            f'sum(leader_election_master_status{{{OURS},name=~".+-sync"}}) or vector(0)',
+            f"sum({REPLICAS}) or vector(0)",
             steps=RED_BELOW_1,
             about="Sync replicas that lead. One is right; with 0, nothing is kept up to date.",
         ),
         stat(
             "Invalid sources",
-            f"count(max by (source) (pullsecrets_sync_source_valid{{{OURS}}}) == 0) or vector(0)",
+            f"count(max by (source) (pullsecrets_sync_source_valid{{{OURS}}}) == 0) or {NONE_OF_SYNC}",
             steps=RED_FROM_1,
             about="Sources that are missing or cannot be read. Copies keep their last good content.",
         ),
         stat(
             "Copies not current",
-            f'sum(pullsecrets_sync_copies{{{OURS},state!~"current|kept"}}) or vector(0)',
+            f'sum(pullsecrets_sync_copies{{{OURS},state!~"current|kept"}}) or {NONE_OF_SYNC}',
             steps=RED_FROM_1,
             about="Copies that are missing, outdated, refused, about to be removed, or occupied by another Secret.",
         ),
@@ -132,7 +137,8 @@ ROWS: Mapping[str, list[Panel]] = {
         Panel(
             "Queue: namespaces added",
             {
-                "all": rate("workqueue_adds_total", "namespace", f'{OURS},name="namespaces"'),
+                "all": f'sum(rate(workqueue_adds_total{{{OURS},name="namespaces"}}[$__rate_interval])'
+                f" and on (pod) {LEADING})",
                 "after a failure": rate("workqueue_retries_total", "namespace", f'{OURS},name="namespaces"'),
             },
             unit="ops",
@@ -148,7 +154,7 @@ ROWS: Mapping[str, list[Panel]] = {
         ),
         Panel(
             "Leader",
-            {"{{pod}}": f'leader_election_master_status{{{OURS},name=~".+-sync"}}'},
+            {"{{pod}}": REPLICAS},
             about="1 for the replica that leads. Exactly one does.",
         ),
     ],

@@ -39,7 +39,7 @@ class ServedCertificateMetrics:
         )
         self._successful = Gauge(
             "pullsecrets_certificate_last_reload_successful",
-            "1 if the latest certificate is in use, 0 if it is unusable and an older one is kept.",
+            "1 if the latest certificate is in use, 0 if it is unusable or none was loaded yet.",
             registry=registry,
         )
         self._errors = Counter(
