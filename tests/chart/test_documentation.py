@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.chart.declared import values
-from tests.chart.rendered import render
+from tests.chart.rendered import FULLNAME, SAMPLE, render
 from tests.chart.valuesets import VALUE_SETS
 from tests.unit.documented import DOCS, PAGES, in_code, section
 from webhook.errors import ConfigurationInvalid
@@ -48,6 +48,17 @@ def test_every_kind_that_is_installed_is_on_the_page_about_the_chart() -> None:
     named = set(re.findall(r"[A-Z][A-Za-z]+", installed))
     one_of_many = {kind: {kind, f"{kind}s", f"{kind.removesuffix('y')}ies"} for kind in kinds if "Binding" not in kind}
     assert [kind for kind, words in one_of_many.items() if not words & named] == []
+
+
+def test_every_policy_of_the_guard_is_in_the_page_about_rights_and_in_that_about_the_chart() -> None:
+    kind = "ValidatingAdmissionPolicy"
+    value_sets = [*VALUE_SETS.values(), {**SAMPLE, "healing": {"enabled": True}}]
+    names = {item["metadata"]["name"] for values in value_sets for item in render(values).of_kind(kind)}
+    policies = {name.replace(FULLNAME, "<fullname>") for name in names if FULLNAME in name}
+    assert len(policies) == 8
+    table = {cells[0].strip("` ") for cells in rows((DOCS / "rights.md").read_text())}
+    assert policies - table == set()
+    assert {name for name in policies if f"`{name}`" not in (DOCS / "chart.md").read_text()} == set()
 
 
 def test_every_value_that_a_page_names_is_one_of_the_chart() -> None:
