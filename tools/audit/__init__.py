@@ -1,1 +1,1 @@
-"""What the project is made of: ``python -m tools.audit`` asks what is known against its dependencies."""
+"""Dependencies of the project; ``python -m tools.audit`` looks up their known vulnerabilities."""

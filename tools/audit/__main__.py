@@ -1,4 +1,4 @@
-"""Asks a database about known vulnerabilities of everything that is locked, where it can be reached."""
+"""Look up known vulnerabilities of everything that is locked, if a database can be reached."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ NO_ANSWER = ("error sending request", "Request failed", "dns error", "timed out"
 
 
 def main() -> int:
-    """Return 1 when something is known against a dependency, 0 when not, or when nobody could be asked."""
+    """Return 1 if a dependency has a known vulnerability, 0 if none has or the database cannot be reached."""
     parser = argparse.ArgumentParser(prog="python -m tools.audit", description=__doc__)
-    parser.add_argument("--uv", default="uv", help="the uv to ask with")
+    parser.add_argument("--uv", default="uv", help="the uv to use")
     return audit(parser.parse_args().uv)
 
 
 def audit(uv: str) -> int:
-    """Ask about every dependency, those of the tests too."""
+    """Look up every dependency, those of the tests too."""
     command = [uv, "audit", "--frozen", "--preview-features=audit-command"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if result.returncode and any(sign in result.stderr for sign in NO_ANSWER):

@@ -17,7 +17,7 @@ FREE = frozenset(
 """Licences under which a package may be shipped with an Apache-2.0 project, as metadata spell them."""
 
 TEXTS = {"Permission is hereby granted, free of charge, to any person obtaining a copy": "MIT"}
-"""How to know one by its text, where the metadata name none."""
+"""Beginnings of texts, for packages whose metadata name no licence."""
 
 LONGEST = 40
 """Characters of a name; some have the whole text in its place."""
@@ -64,7 +64,7 @@ def _by_text(package: Distribution) -> list[str]:
 
 
 def is_free(licence: str) -> bool:
-    """Whether a licence, or one of those to choose from, is one of the free ones."""
+    """Return True if a licence, or one of those to choose from, is free."""
     return licence in FREE or any(choice.strip("() ") in FREE for choice in re.split(r"\s+OR\s+", licence))
 
 

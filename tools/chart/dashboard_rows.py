@@ -1,4 +1,4 @@
-"""What is on the Grafana dashboard: rows of panels."""
+"""Define the rows of panels of the Grafana dashboard."""
 
 from __future__ import annotations
 

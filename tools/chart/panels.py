@@ -1,6 +1,6 @@
 """A panel of the Grafana dashboard, and the queries that most panels are made of.
 
-Grafana's own format says each thing many times over; here it is said once.
+Grafana's own format repeats each setting many times; here it stands once.
 """
 
 from __future__ import annotations

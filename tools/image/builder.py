@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 REPOSITORY = "localhost/pull-secret-webhook"
 BUILDERS = ("docker", "podman", "buildah")
 
-# Without a daemon, and without the right to lower a process's score for the out-of-memory killer, which runc wants.
+# Without a daemon, and without the right to lower a process's score for the out-of-memory killer, which runc needs.
 _BUILDAH = ("--isolation=chroot", "--network=host", "--layers")
 
 
@@ -47,7 +47,7 @@ def _docker_works() -> bool:
 
 
 def build(builder: str, image: str, arguments: Mapping[str, str], providers: Path | None = None) -> None:
-    """Build the Dockerfile and tag the image; what the builder says goes to this process's output.
+    """Build the Dockerfile and tag the image; the output of the builder goes to that of this process.
 
     With a folder of ``providers`` the image has these programs, too.
     """
@@ -60,7 +60,9 @@ def build(builder: str, image: str, arguments: Mapping[str, str], providers: Pat
         command.append(f"--secret=id=ca-bundle,src={authorities}")
     done = subprocess.run([*command, str(ROOT)], check=False, env={**os.environ, "DOCKER_BUILDKIT": "1"})
     if done.returncode != 0:
-        raise ImageFailed(f"{builder} does not build the image (its code is {done.returncode}); it said why above")
+        raise ImageFailed(
+            f"{builder} did not build the image: its output above has the cause, and its exit code is {done.returncode}"
+        )
 
 
 def size(builder: str, image: str) -> int:
@@ -86,7 +88,7 @@ def save(builder: str, image: str, archive: Path) -> None:
 
 
 def output(argv: Sequence[str]) -> str:
-    """Run a program and return its standard output; `ImageFailed` says what it complained about."""
+    """Run a program and return its standard output; `ImageFailed` has its standard error."""
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ImageFailed(f"{' '.join(argv[:3])}: {done.stderr.strip()}")

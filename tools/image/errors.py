@@ -1,4 +1,4 @@
-"""What can go wrong here, as one sentence for whoever started it."""
+"""The error of this package, as one sentence for the person who started it."""
 
 from __future__ import annotations
 

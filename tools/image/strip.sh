@@ -19,7 +19,7 @@ done
 rm -rf "$root"/usr/local/bin/pip* "$root"/usr/local/bin/idle* "$root"/usr/share/python-wheels
 rm -rf "$root"/var/cache/* "$root"/var/lib/apt/lists/* "$root"/var/log/* "$root"/usr/share/man "$root"/usr/share/locale
 rm -rf "$root"/tmp/* "$root"/root/.cache
-# Nobody becomes somebody else in here.
+# No program in the image can change its user.
 find "$root" -xdev -type f -perm /6000 -exec chmod a-s {} +
 
 find "$environment"/lib -type d -name tests -prune -exec rm -rf {} +

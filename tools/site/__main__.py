@@ -41,7 +41,7 @@ def build(root: Path, site: Path) -> int:
 
 
 def main() -> int:
-    """Build, and say where the site is."""
+    """Build, and print the path of the site."""
     site = ROOT / "site"
     if code := build(ROOT, site):
         return code

@@ -1,4 +1,4 @@
-"""How Sphinx builds the site; ``python -m tools.site`` makes errors of its warnings."""
+"""Configuration of Sphinx for the site; ``python -m tools.site`` makes errors of its warnings."""
 
 from __future__ import annotations
 

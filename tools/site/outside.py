@@ -1,4 +1,4 @@
-"""What the built pages would fetch from elsewhere: nothing, so that reading them tells nobody."""
+"""References of the built pages to other hosts. There must be none, so that no other host notices a reader."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def stage(root: Path, into: Path) -> None:
 class _Checkout:
     root: Path
     pages: Mapping[Path, str]
-    """Where each page is in the site, by its file."""
+    """The path of each page in the site, by its file."""
     repository: str
     """The URL of the repository, or nothing."""
 

@@ -41,7 +41,7 @@ request.userInfo.username == {{ include "pull-secret-webhook.guardUser" (dict "r
 {{- end -}}
 
 {{/*
-CEL variables that say which pull secrets apply to the namespace of the request, by the rules of webhook/rules/objects.py:
+CEL variables for the pull secrets that apply to the namespace of the request, by the rules of webhook/rules/objects.py:
 `due` has every configured name.
 */}}
 {{- define "pull-secret-webhook.guardDue" -}}
@@ -129,12 +129,12 @@ r"^(?:{{ $alternatives | join "|" }})$"
 {{- end -}}
 
 {{/*
-CEL variables that say which labels and annotations the caller itself sets, beside those that it may. The argument is
+CEL variables for the labels and annotations that the caller itself sets, beside those that it is allowed to set. The argument is
 {root, labels, annotations}: CEL conditions on `key` for those that it may.
 
 Other people's mutating policies and webhooks change the same object in the same request, before this policy sees it.
-managedFields tell the two apart: the API server notes there what the caller writes, before it asks any of them, and
-what they add is owned by nobody. On an object without managedFields it notes nothing; there nothing is taken for theirs.
+managedFields distinguish the two: the API server records there what the caller writes, before it calls any of them.
+Fields that they add have no owner. On an object without managedFields it notes nothing; there nothing is taken for theirs.
 */}}
 {{- define "pull-secret-webhook.guardCallerWrites" -}}
 - name: before
