@@ -69,6 +69,18 @@ def test_a_release_whose_name_no_service_can_have_is_told_what_to_set() -> None:
     assert template("psw.eu", "default", {"fullnameOverride": "psw"})
 
 
+@pytest.mark.parametrize(("version", "refused"), [("1.33", True), ("1.34", False)])
+def test_a_release_whose_name_begins_with_a_digit_is_told_what_to_set(version: str, *, refused: bool) -> None:
+    """API servers before 1.34 always refuse the name of such a Service."""
+    command = ["template", "2fa", str(CHART), "--kube-version", version, "--values", "-"]
+    values = json.dumps(installable({}))
+    if not refused:
+        assert "2fa-pull-secret-webhook-webhook" in run(command, stdin=values)
+        return
+    with pytest.raises(HelmFailed, match="fullnameOverride: required.*must begin with a letter"):
+        run(command, stdin=values)
+
+
 def test_every_mistake_is_reported_at_once() -> None:
     message = refusal({**entry(pods="always"), "log": {"level": "loud"}, "webhook": {"replicas": 0}})
     for path in ("pullSecrets.0.pods", "log.level", "webhook.replicas"):

@@ -165,6 +165,10 @@ Checks of a source that renews itself, as far as they become rights or parts of 
 {{- if contains "." $fullname -}}
 {{- fail (printf "fullnameOverride: required, because the name of a Service (%q) must not contain a dot" $fullname) -}}
 {{- end -}}
+{{- /* Newer API servers can accept a digit. */ -}}
+{{- if and .Values.deployments.enabled (regexMatch "^[0-9]" $fullname) (semverCompare "<1.34.0-0" .Capabilities.KubeVersion.Version) -}}
+{{- fail (printf "fullnameOverride: required, because the name of a Service (%q) must begin with a letter" $fullname) -}}
+{{- end -}}
 {{- $seen := list -}}
 {{- $certificates := list (include "pull-secret-webhook.tlsSecret" .) (include "pull-secret-webhook.caSecret" .) (include "pull-secret-webhook.issuerSecret" .) -}}
 {{- range $index, $pullSecret := .Values.pullSecrets -}}
