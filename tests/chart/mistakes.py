@@ -116,6 +116,8 @@ BAD_VALUES = [
     ({"webhook": {"url": "http://127.0.0.1"}}, "webhook.url"),
     ({"webhook": {"url": "https://user@127.0.0.1"}}, "webhook.url"),
     ({"webhook": {"url": "https://127.0.0.1/mutate?x=1"}}, "webhook.url"),
+    ({"webhook": {"url": "https://127.0.0.1:port"}}, "webhook.url: not valid"),
+    ({"webhook": {"url": "https://127.0.0.1/%zz"}}, "webhook.url: not valid"),
     ({"webhook": {"caBundle": "bm90IHBlbQ=="}}, "webhook.caBundle"),
     ({"webhook": {"clientCA": "bm90IHBlbQ=="}}, "webhook.clientCA"),
     ({"webhook": {"clientAllowedNames": [""]}}, "webhook.clientAllowedNames.0"),
@@ -267,9 +269,10 @@ CONTRADICTIONS = [
         {"monitoring": {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}},
         "monitoring.serviceMonitor.enabled: monitoring.podMonitor is enabled, too",
     ),
-    (entry(name=f"{FULLNAME}-tls"), f'"{FULLNAME}-tls" is the name of a Secret that holds the webhook\'s certificate'),
-    (entry(sources=[{"secretName": f"{FULLNAME}-ca"}]), "holds the webhook's certificate"),
-    (entry(sources=[{"secretName": f"{FULLNAME}-issuer"}]), "holds the webhook's certificate"),
+    (entry(name=f"{FULLNAME}-tls"), f'"{FULLNAME}-tls" is the name of a Secret that the release keeps for itself'),
+    (entry(sources=[{"secretName": f"{FULLNAME}-ca"}]), "keeps for itself"),
+    (entry(sources=[{"secretName": f"{FULLNAME}-issuer"}]), "keeps for itself"),
+    ({"retired": [f"{FULLNAME}-state"]}, "keeps for itself"),
 ]
 
 AGGREGATES = "rbac.authorization.k8s.io/aggregate-to-admin"

@@ -77,7 +77,7 @@ def test_a_release_whose_name_begins_with_a_digit_is_told_what_to_set(version: s
     if not refused:
         assert "2fa-pull-secret-webhook-webhook" in run(command, stdin=values)
         return
-    with pytest.raises(HelmFailed, match="fullnameOverride: required.*must begin with a letter"):
+    with pytest.raises(HelmFailed, match=r"fullnameOverride: required.*must begin with a letter"):
         run(command, stdin=values)
 
 

@@ -170,7 +170,7 @@ Checks of a source that renews itself, as far as they become rights or parts of 
 {{- fail (printf "fullnameOverride: required, because the name of a Service (%q) must begin with a letter" $fullname) -}}
 {{- end -}}
 {{- $seen := list -}}
-{{- $certificates := list (include "pull-secret-webhook.tlsSecret" .) (include "pull-secret-webhook.caSecret" .) (include "pull-secret-webhook.issuerSecret" .) -}}
+{{- $own := list (include "pull-secret-webhook.tlsSecret" .) (include "pull-secret-webhook.caSecret" .) (include "pull-secret-webhook.issuerSecret" .) (include "pull-secret-webhook.stateSecret" .) -}}
 {{- range $index, $pullSecret := .Values.pullSecrets -}}
 {{- if has .name $seen -}}
 {{- fail (printf "pullSecrets[%d].name: %q is a duplicate; give each pull secret a unique name" $index .name) -}}
@@ -183,8 +183,8 @@ Checks of a source that renews itself, as far as they become rights or parts of 
 {{- $copies := include "pull-secret-webhook.copyNames" . | fromJsonArray -}}
 {{- $sources := include "pull-secret-webhook.sourceNames" . | fromJsonArray -}}
 {{- range concat $copies $sources -}}
-{{- if has . $certificates -}}
-{{- fail (printf "pullSecrets: %q is the name of a Secret that holds the webhook's certificate; choose another" .) -}}
+{{- if has . $own -}}
+{{- fail (printf "pullSecrets: %q is the name of a Secret that the release keeps for itself; choose another" .) -}}
 {{- end -}}
 {{- end -}}
 {{- $renewing := dict -}}
