@@ -155,12 +155,11 @@ class _Cleanup:
         # Helm stops then, and the controller that resumes needs its state and its certificate.
         if remaining:
             return RemovalReport(remaining)
-        namespace = self._settings.release.namespace
-        for secret in (*self._settings.own_secrets, *sorted(self._configuration.issued_names)):
-            self._retry(partial(self._delete_own_secret, secret), Removable(SECRETS.kind, secret, namespace))
+        if blocked := self._delete_own_secrets():
+            return RemovalReport(tuple(blocked))
         # Last, because the Lease keeps the controller from restoring what is removed.
         if lease is not None:
-            removable = Removable(LEASES.kind, self._settings.lease, namespace)
+            removable = Removable(LEASES.kind, self._settings.lease, self._settings.release.namespace)
             self._retry(partial(delete_lease, self._client, lease), removable)
         return RemovalReport()
 
@@ -183,12 +182,11 @@ class _Cleanup:
         settings, namespace = self._settings, self._settings.release.namespace
         account = self._controller_account()
         lease_part = f"seized until ServiceAccount {settings.lease} is deleted" if account else ""
-        secrets = (*settings.own_secrets, *sorted(self._configuration.issued_names))
         return [
             *self._existing(MUTATING_WEBHOOK_CONFIGURATIONS, settings.webhook_configuration),
             *self._existing(LEASES, settings.lease, namespace, lease_part),
             *removal.preview(),
-            *(Removable(SECRETS.kind, name, namespace) for name in secrets if self._read_own_secret(name)),
+            *(Removable(SECRETS.kind, name, namespace) for name in self._own_secrets if self._read_own_secret(name)),
         ]
 
     def _existing(self, resource: Resource, name: str, namespace: str = "", part: str = "") -> list[Removable]:
@@ -235,6 +233,23 @@ class _Cleanup:
         )
         kind = SERVICE_ACCOUNTS
         return OwnerReference(kind.api_version, kind.kind, self._settings.lease, uids[0]) if uids else None
+
+    @property
+    def _own_secrets(self) -> tuple[str, ...]:
+        """The Secrets that sync keeps for itself, and those of the credentials that it issues."""
+        return (*self._settings.own_secrets, *sorted(self._configuration.issued_names))
+
+    def _delete_own_secrets(self) -> list[Removable]:
+        """Delete each Secret that sync has created; return those that cannot be deleted."""
+        blocked = []
+        for name in self._own_secrets:
+            removable = Removable(SECRETS.kind, name, self._settings.release.namespace)
+            try:
+                self._retry(partial(self._delete_own_secret, name), removable)
+            except _CleanupBlocked as error:
+                # No Secret depends on another one, so the others are deleted nevertheless.
+                blocked.append(error.removable)
+        return blocked
 
     def _delete_own_secret(self, name: str) -> None:
         namespace = self._settings.release.namespace

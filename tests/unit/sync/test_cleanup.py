@@ -162,10 +162,16 @@ def test_a_certificate_that_sync_has_not_made_stays(api: FakeApiServer, settings
     assert api.read(secret_path(RELEASE.namespace, "full-ca")) is not None
 
 
-def test_a_certificate_that_cannot_be_deleted_is_told(api: FakeApiServer, settings: CleanupSettings) -> None:
-    api.inject(Answer(403), "delete", name="full-tls")
-    (left,) = left_by(settings)
-    assert left.startswith("Secret psw-system/full-tls: DELETE ")
+def test_secrets_that_cannot_be_deleted_are_listed_and_the_others_are_deleted(
+    api: FakeApiServer, settings: CleanupSettings
+) -> None:
+    put_certificate(api, "full-state", **{MANAGED_BY_LABEL: MANAGED_BY})
+    api.inject(Answer(403), "delete", name="full-state")
+    api.inject(Answer(403), "delete", name="full-ca")
+    state, authority = left_by(settings)
+    assert state.startswith("Secret psw-system/full-state: DELETE ")
+    assert authority.startswith("Secret psw-system/full-ca: DELETE ")
+    assert api.read(secret_path(RELEASE.namespace, "full-tls")) is None
 
 
 def test_when_the_time_is_over_nothing_more_is_done(api: FakeApiServer, settings: CleanupSettings) -> None:
