@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from webhook.ops.certificate_metrics import IssuedCertificateMetrics
     from webhook.rules.expiry import Validity
     from webhook.sync.settings import CertificateNames
+    from webhook.sync.write_gate import WriteGate
 
 log = structlog.get_logger(__name__)
 
@@ -86,14 +87,14 @@ class CertificateKeeper:
         client: Client,
         namespace: str,
         names: CertificateNames,
-        may_write: Callable[[], bool],
+        gate: WriteGate,
         recorder: EventRecorder,
         metrics: IssuedCertificateMetrics,
         lifetimes: Lifetimes | None = None,
         clock: Callable[[], datetime] = _now,
     ) -> None:
         self._names = names
-        self._may_write = may_write
+        self._gate = gate
         self._reporter = _Reporter(recorder, metrics, namespace)
         self._metrics = metrics
         self._lifetimes = lifetimes or Lifetimes()
@@ -157,12 +158,12 @@ class CertificateKeeper:
             now = self._clock()
             snapshot = self._store.snapshot()
             state = self._state(snapshot, now)
-            # Metrics are of each replica, and Events of the leader alone.
-            self._reporter.report_state(state, now, sends_events=self._may_write())
+            # Metrics are of each replica, and Events of the leader alone. It writes nothing here, so no turn is taken.
+            self._reporter.report_state(state, now, sends_events=self._gate.leads())
             step = next_step(state, now, self._lifetimes)
             if isinstance(step, Nothing):
                 return min(max(0.0, (step.until - now).total_seconds()), POLL_SECONDS)
-            if not self._may_write():
+            if not self._gate.may_write():
                 return POLL_SECONDS
             # One step at a time: the next one is decided on the state after this write, so a crash in between leaves a
             # valid state.

@@ -211,7 +211,7 @@ class _Process:
             self._gate.fenced(self._client),
             self._settings.release.namespace,
             names,
-            self._gate.may_write,
+            self._gate,
             self._recorder,
             self._metrics.certificates,
             self._settings.lifetimes,

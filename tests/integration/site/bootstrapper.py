@@ -20,6 +20,7 @@ from webhook.ops.logs import configure
 from webhook.ops.sync_metrics import SyncMetrics
 from webhook.sync.certificates import CertificateKeeper
 from webhook.sync.settings import CertificateNames
+from webhook.sync.write_gate import WriteGate
 
 POLL_SECONDS = 0.005
 
@@ -30,7 +31,7 @@ def main(kubeconfig: str, namespace: str, fullname: str, name: str, started: str
     signal.signal(signal.SIGTERM, lambda *_: ending.set())
     client = connect(Path(kubeconfig))
 
-    def may_write() -> bool:  # asked at each look
+    def leads() -> bool:  # asked at each look
         if not Path(go).exists():
             return False
         Path(f"{started}.looked").touch()
@@ -38,11 +39,13 @@ def main(kubeconfig: str, namespace: str, fullname: str, name: str, started: str
             time.sleep(POLL_SECONDS)
         return True
 
+    gate = WriteGate(client.connectivity)
+    gate.set_election(leads)
     keeper = CertificateKeeper(
         client,
         namespace,
         CertificateNames(f"{fullname}-tls", f"{fullname}-ca", fullname, (name,)),
-        may_write,
+        gate,
         EventRecorder(client),
         SyncMetrics().certificates,
     )

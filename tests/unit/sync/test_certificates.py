@@ -30,6 +30,7 @@ from webhook.sync import certificates
 from webhook.sync.certificates import CertificateKeeper, CertificateStore
 from webhook.sync.settings import CertificateNames
 from webhook.sync.table import ObjectCache
+from webhook.sync.write_gate import RateLimit, WriteGate
 
 NAMES = CertificateNames("psw-tls", "psw-ca", "psw", ("psw-webhook.psw-system.svc",))
 LEAF, AUTHORITY = secret_path(RELEASE.namespace, "psw-tls"), secret_path(RELEASE.namespace, "psw-ca")
@@ -57,13 +58,16 @@ class Kept:
         self.clock = Clock()
         self.metrics = SyncMetrics()
         self.recorder = EventRecorder(client)
-        self.may_write = threading.Event()
-        self.may_write.set()
+        self.leads = threading.Event()
+        self.leads.set()
+        self.turns: list[float] = []
+        self.gate = WriteGate(client.connectivity, RateLimit(waited=self.turns.append))
+        self.gate.set_election(self.leads.is_set)
         self.keeper = CertificateKeeper(
             client,
             RELEASE.namespace,
             NAMES,
-            self.may_write.is_set,
+            self.gate,
             self.recorder,
             self.metrics.certificates,
             LIFETIMES,
@@ -134,7 +138,7 @@ def test_from_nothing_there_is_a_certificate_that_every_bundle_trusts(kept: Kept
 def test_who_does_not_lead_writes_nothing(api: FakeApiServer, client: Client) -> None:
     world = Kept(api, client)
     world.put_bundle(b"")
-    world.may_write.clear()
+    world.leads.clear()
     world.keeper.start()
     until(lambda: world.keeper.has_synced)
     world.look_now()
@@ -164,6 +168,14 @@ def test_it_looks_at_the_clock_often_although_nothing_is_due_for_weeks(kept: Kep
     # Its own thread has taken note of what it wrote, so that two threads do not write.
     until(lambda: kept.keeper._store.snapshot().leaf.value is not None)
     assert 0 < kept.keeper._reconcile() <= certificates.POLL_SECONDS <= 30
+
+
+def test_a_look_at_a_certificate_that_is_in_order_takes_no_turn_of_a_write(kept: Kept) -> None:
+    until(kept.serves)
+    for what in ("authority", "certificate", "bundle"):
+        until(lambda what=what: kept.value("certificate_writes_total", what=what) == 1)  # type: ignore[misc]
+    assert kept.keeper._reconcile() > 0
+    assert len(kept.turns) == 3
 
 
 def test_a_foreign_authority_stays_and_is_told_of_when_it_expires(kept: Kept, foreign: bytes) -> None:
