@@ -333,8 +333,9 @@ class _Process:
             awaited.append(check.awaited)
         return [cause for cause in awaited if cause]
 
-    def _prove(self, entry: PullSecret, base: LastGood | None, proposed: LastGood) -> ProofResult:
-        return RegistryProof(Registries(), self._controller.images_of_pods)(entry, base, proposed)
+    def _prove(self, entry: PullSecret, base: LastGood | None, proposed: LastGood) -> ProofResult | None:
+        proof = RegistryProof(Registries(), self._controller.images_of_pods, self._stopping.is_set)
+        return proof(entry, base, proposed)
 
     def _watch_health(self, waiting: Waiting) -> None:
         check = self.health.check("caches")

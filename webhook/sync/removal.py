@@ -127,7 +127,7 @@ PAUSE_CAP = 5.0
 
 
 class Removal:
-    """The objects to remove, and the obstacles so far; ``may_continue()`` is called before each write and each pass.
+    """The objects to remove, and the obstacles so far; ``may_continue()`` is called before each write, plan and pass.
 
     ``wait(seconds)`` waits, or returns immediately if no time is left.
     """
@@ -239,7 +239,8 @@ class Removal:
 
     def _carry_out(self, namespace: str, plan: NamespacePlan) -> None:
         try:
-            while self._has_more(namespace, plan):
+            # Not only the writes: a plan begins with reads, and those of many namespaces can delay the end.
+            while self._may_continue() and self._has_more(namespace, plan):
                 # The snapshot has the responses to our own writes, so the next plan continues after them.
                 plan = self._plan(self._snapshot.state_of(namespace))
         except LeadershipLost:

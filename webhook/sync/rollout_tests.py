@@ -51,8 +51,8 @@ class ProofResult(NamedTuple):
 class Prove(Protocol):
     """Tests a content at its registries."""
 
-    def __call__(self, entry: PullSecret, base: LastGood | None, proposed: LastGood) -> ProofResult:
-        """Return the outcome of a proof. It may take a minute."""
+    def __call__(self, entry: PullSecret, base: LastGood | None, proposed: LastGood) -> ProofResult | None:
+        """Return the outcome of a proof, or None if this process stops meanwhile. It may take a minute."""
 
 
 class PullReport(NamedTuple):
@@ -161,7 +161,7 @@ class _Test(Generic[T]):
     def __init__(
         self,
         name: str,
-        run: Callable[[], T],
+        run: Callable[[], T | None],
         failed: T,
         state: Rollout,
         began: float,
@@ -192,7 +192,7 @@ class _Test(Generic[T]):
         result, self._result = self._result, None
         return result
 
-    def _run(self, run: Callable[[], T], failed: T) -> None:
+    def _run(self, run: Callable[[], T | None], failed: T) -> None:
         try:
             result = run()
         except Exception:
@@ -227,17 +227,27 @@ class ImagesOfPods(Protocol):
         """Return one image of each repository, the most important first. Raises ApiError if that is unknown."""
 
 
-class RegistryProof:
-    """Tests contents at registries; safe from any thread."""
+_NOT_ASKED = LoginResult(Login.UNKNOWN, "this process stops")
 
-    def __init__(self, registries: Tester, images_of_pods: ImagesOfPods | None = None) -> None:
+
+class RegistryProof:
+    """Tests contents at registries; safe from any thread. No request begins once ``is_stopping()`` returns True."""
+
+    def __init__(
+        self,
+        registries: Tester,
+        images_of_pods: ImagesOfPods | None = None,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._registries = registries
         self._images_of_pods = images_of_pods
+        self._is_stopping = is_stopping
 
-    def __call__(self, entry: PullSecret, base: LastGood | None, proposed: LastGood) -> ProofResult:
+    def __call__(self, entry: PullSecret, base: LastGood | None, proposed: LastGood) -> ProofResult | None:
         """Return whether the registries accept what differs between the proposed content and the base.
 
-        One refusal decides. Otherwise one registry that does not answer makes the outcome unknown.
+        One refusal decides. Otherwise one registry that does not answer makes the outcome unknown. None if this process
+        stops before the end.
         """
         if entry.rollout is None or entry.rollout.prove is None:
             return ProofResult(ProofOutcome.PROVED)
@@ -249,6 +259,9 @@ class RegistryProof:
         # A defect in one test is raised here again, and makes the outcome of the proof unknown.
         with ThreadPoolExecutor(TESTS_AT_ONCE, f"proof {entry.name}") as pool:
             results = list(pool.map(lambda test: test(), tests))
+        # An unknown outcome can let a rollout continue, so the missing answers must not count as one.
+        if self._is_stopping():
+            return None
         for login, outcome in ((Login.REFUSED, ProofOutcome.REFUSED), (Login.UNKNOWN, ProofOutcome.UNKNOWN)):
             if reasons := [result.message for result in results if result.login is login]:
                 return ProofResult(outcome, "; ".join(reasons[:_SHOWN]))
@@ -261,7 +274,7 @@ class RegistryProof:
             for key, credential in after.items():
                 # Nodes have an unchanged credential already, so a refusal of it says nothing about this rotation.
                 if before.get(key) != credential:
-                    yield partial(self._registries.log_in, key, credential)
+                    yield partial(self._log_in, key, credential)
         is_changed = changed_images(before, after)
         for image in settings.pull:
             if is_changed(image):
@@ -288,6 +301,13 @@ class RegistryProof:
         for image in others[: MOST_IMAGES - len(named)]:
             yield partial(self._pull_of_pod, image, before, after)
 
+    # Python joins the workers of a pool before it exits, so each request that has not begun would delay the exit.
+    def _log_in(self, key: str, credential: Credential) -> LoginResult:
+        return _NOT_ASKED if self._is_stopping() else self._registries.log_in(key, credential)
+
+    def _ask(self, image: str, credentials: Mapping[str, Credential]) -> LoginResult:
+        return _NOT_ASKED if self._is_stopping() else self._registries.pull(image, credentials)
+
     def _pull_of_pod(
         self, image: str, before: Mapping[str, Credential], after: Mapping[str, Credential]
     ) -> LoginResult:
@@ -295,11 +315,11 @@ class RegistryProof:
 
         Its name can be wrong, its tag can be gone, and the Pod can have another credential for it.
         """
-        result = self._registries.pull(image, after)
+        result = self._ask(image, after)
         if not before or (result.login is not Login.REFUSED and not result.is_missing):
             return result
         # Only a comparison shows the cause: images of Pods may be wrong, and the credential may be right.
-        previous = self._registries.pull(image, before)
+        previous = self._ask(image, before)
         if previous.login is Login.ACCEPTED:
             message = (
                 f"{image}, which Pods pull: the registry shows it to the previous credential, and not to the new one"
@@ -309,8 +329,8 @@ class RegistryProof:
 
     def _pull(self, image: str, before: Mapping[str, Credential], after: Mapping[str, Credential]) -> LoginResult:
         """Return whether a node can pull an image. A registry can answer 404 for what a credential may not see."""
-        result = self._registries.pull(image, after)
-        if not result.is_missing or not before or self._registries.pull(image, before).login is not Login.ACCEPTED:
+        result = self._ask(image, after)
+        if not result.is_missing or not before or self._ask(image, before).login is not Login.ACCEPTED:
             return result
         message = f"{image}: the registry shows it to the previous credential, and answers 404 to the new one"
         return LoginResult(Login.REFUSED, message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -15,7 +16,7 @@ from webhook.rules.credential import Credential
 from webhook.rules.dockerconfig import render
 from webhook.rules.rollout import ProofOutcome
 from webhook.rules.state_document import LastGood
-from webhook.sync.rollout_tests import RegistryProof
+from webhook.sync.rollout_tests import TESTS_AT_ONCE, ProofResult, RegistryProof
 
 OLD = Credential("robot", "of-last-year")
 
@@ -28,6 +29,12 @@ def entry(settings: ProofSettings) -> PullSecret:
     return PullSecret("pull", ("harbor",), rollout=RolloutSettings(prove=settings))
 
 
+def prove(proof: RegistryProof, settings: ProofSettings, before: LastGood | None, after: LastGood) -> ProofResult:
+    result = proof(entry(settings), before, after)
+    assert result is not None
+    return result
+
+
 @pytest.fixture
 def images(registry: Registry) -> tuple[str, ...]:
     return (f"{registry.key}/team/app:1", f"{registry.key}/team/base:1")
@@ -37,14 +44,14 @@ def test_a_content_that_logs_in_and_pulls_is_proved(
     registry: Registry, ours: Registries, images: tuple[str, ...]
 ) -> None:
     before, after = content({registry.key: OLD}), content({registry.key: GOOD})
-    assert RegistryProof(ours)(entry(ProofSettings(pull=images)), before, after).outcome is ProofOutcome.PROVED
+    assert prove(RegistryProof(ours), ProofSettings(pull=images), before, after).outcome is ProofOutcome.PROVED
 
 
 def test_one_image_that_is_denied_refuses_the_content(
     registry: Registry, ours: Registries, images: tuple[str, ...]
 ) -> None:
     registry.behaviour.denied = frozenset({"team/base"})
-    proof = RegistryProof(ours)(entry(ProofSettings(pull=images)), None, content({registry.key: GOOD}))
+    proof = prove(RegistryProof(ours), ProofSettings(pull=images), None, content({registry.key: GOOD}))
     assert proof.outcome is ProofOutcome.REFUSED
     assert images[1] in proof.detail
     assert images[0] not in proof.detail
@@ -55,14 +62,15 @@ def test_one_image_that_is_denied_refuses_the_content(
 def test_only_what_has_changed_is_asked(
     registry: Registry, ours: Registries, images: tuple[str, ...], before: Credential, asked: bool
 ) -> None:
-    proof = RegistryProof(ours)
-    proof(entry(ProofSettings(pull=images)), content({registry.key: before}), content({registry.key: GOOD}))
+    prove(
+        RegistryProof(ours), ProofSettings(pull=images), content({registry.key: before}), content({registry.key: GOOD})
+    )
     assert bool(registry.behaviour.seen) is asked
 
 
 def test_an_image_that_the_registry_lacks_is_unknown(registry: Registry, ours: Registries) -> None:
     settings = ProofSettings(login=False, pull=(f"{registry.key}/team/gone:1",))
-    proof = RegistryProof(ours)(entry(settings), content({registry.key: BAD}), content({registry.key: GOOD}))
+    proof = prove(RegistryProof(ours), settings, content({registry.key: BAD}), content({registry.key: GOOD}))
     assert proof.outcome is ProofOutcome.UNKNOWN
 
 
@@ -89,7 +97,7 @@ def test_an_image_that_only_the_previous_credential_finds_is_hidden_from_the_new
 ) -> None:
     settings = ProofSettings(pull=("registry.example.com/team/app:1",))
     before, after = (content({"registry.example.com": each}) for each in (OLD, GOOD))
-    assert RegistryProof(Hiding(seen_by))(entry(settings), before, after).outcome is expected
+    assert prove(RegistryProof(Hiding(seen_by)), settings, before, after).outcome is expected
 
 
 OF_PODS = ProofSettings(login=False, images_from_pods=True)
@@ -104,7 +112,7 @@ def test_an_image_of_a_pod_speaks_against_a_content_only_if_the_previous_one_can
 ) -> None:
     before, after = (content({"registry.example.com": each}) for each in (OLD, GOOD))
     proof = RegistryProof(Hiding(seen_by), lambda *_: ["registry.example.com/team/app:1"])
-    result = proof(entry(OF_PODS), before, after)
+    result = prove(proof, OF_PODS, before, after)
     assert result.outcome is expected
     assert ("registry.example.com/team/app:1" in result.detail) is (expected is ProofOutcome.REFUSED)
 
@@ -114,7 +122,7 @@ def test_without_the_right_to_read_pods_their_images_are_unknown() -> None:
         raise Forbidden("pods is forbidden", status=403)
 
     before, after = (content({"registry.example.com": each}) for each in (OLD, GOOD))
-    result = RegistryProof(Hiding(GOOD.password), forbidden)(entry(OF_PODS), before, after)
+    result = prove(RegistryProof(Hiding(GOOD.password), forbidden), OF_PODS, before, after)
     assert result.outcome is ProofOutcome.UNKNOWN
     assert "pods is forbidden" in result.detail
 
@@ -131,7 +139,32 @@ def test_images_of_pods_fill_up_the_named_ones() -> None:
     named = tuple(f"registry.example.com/named/{number}:1" for number in range(30))
     found = ["registry.example.com/named/1:2", *(f"registry.example.com/pod/{number}:1" for number in range(9))]
     settings = ProofSettings(login=False, pull=named, images_from_pods=True)
-    assert RegistryProof(Counting(GOOD.password), lambda *_: found)(entry(settings), before, after).outcome is (
-        ProofOutcome.PROVED
-    )
+    proof = RegistryProof(Counting(GOOD.password), lambda *_: found)
+    assert prove(proof, settings, before, after).outcome is ProofOutcome.PROVED
     assert sorted(asked) == sorted([*named, *found[1:3]])
+
+
+@pytest.mark.parametrize("of_pods", [True, False])
+def test_a_process_that_stops_asks_no_registry_any_more_and_has_no_outcome(*, of_pods: bool) -> None:
+    """The first pulls are under way at the stop: the others, and the comparison with before, do not begin."""
+    stopping = threading.Event()
+    asked: list[str] = []
+
+    class Slow(Hiding):
+        def pull(self, image: str, credentials: Mapping[str, Credential]) -> LoginResult:
+            asked.append(image)
+            stopping.set()
+            return super().pull(image, credentials)
+
+        def log_in(self, key: str, credential: Credential) -> LoginResult:
+            asked.append(key)
+            return super().log_in(key, credential)
+
+    before, after = (content({"registry.example.com": each}) for each in (OLD, GOOD))
+    images = tuple(f"registry.example.com/team/{number}:1" for number in range(50))
+    settings = ProofSettings(login=False, pull=() if of_pods else images, images_from_pods=of_pods)
+    assert RegistryProof(Slow(OLD.password), lambda *_: images, stopping.is_set)(entry(settings), before, after) is None
+    assert len(asked) <= TESTS_AT_ONCE
+    asked.clear()
+    assert RegistryProof(Slow("nobody"), None, stopping.is_set)(entry(ProofSettings()), before, after) is None
+    assert asked == []

@@ -183,3 +183,12 @@ def test_without_time_nothing_is_claimed(api: FakeApiServer, hook: Hook) -> None
     hook.passes_left = 0
     assert hook.run() == ["Cluster: its objects are not known: there was no time to look"]
     assert clean(api) == []
+
+
+def test_when_the_time_is_over_no_further_namespace_is_read(api: FakeApiServer, client: Client) -> None:
+    """Whether there is a Secret of the name is read before the first write."""
+    api.remove(secret_path("b"))
+    has_time = iter([True])
+    left = Removal(client, RELEASE, CONFIGURATION, lambda: next(has_time, False), lambda _: None).run()
+    assert "ServiceAccount b/default: its references to pull: there was no time left" in map(str, left)
+    assert api.seen("get", plural="secrets") == []
