@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from webhook.errors import ApiError, Conflict, CredentialsNotIssued, Interrupted, Invalid, NotFound
+from webhook.errors import ApiError, Conflict, CredentialsNotIssued, Interrupted, NotFound
 from webhook.kube.resources import SECRETS
 from webhook.report.explain.commands import rename_command
 from webhook.rules.credential import SourceReason
@@ -79,19 +79,16 @@ class IssuedSecrets:
         body = self._body(source, credential, observed)
         if not observed.uid:
             return self._create(body)
-        replaced = observed.problem is not None and observed.problem.reason == SourceReason.TYPE_UNSUPPORTED
-        if not replaced:
+        cause = _why_replaced(observed)
+        if not cause:
             # Without them, server-side apply would replace a newer credential, or create a Secret that was deleted
             # meanwhile.
             present = {"uid": observed.uid, "resourceVersion": observed.resource_version}
-            try:
-                whole = body | {"metadata": body["metadata"] | present}
-                # With force, because the Secret has our label: another field manager that has edited it must not stop
-                # the renewals.
-                return self._client.apply(SECRETS, whole, field_manager=FIELD_MANAGER, force=True)
-            except Invalid:
-                log.info("issued secret replaced", secret=source.secret, cause="it is immutable")
-        # The type of a Secret, and all of an immutable one, cannot be changed.
+            whole = body | {"metadata": body["metadata"] | present}
+            # With force, because the Secret has our label: another field manager that has edited it must not stop the
+            # renewals.
+            return self._client.apply(SECRETS, whole, field_manager=FIELD_MANAGER, force=True)
+        log.info("issued secret replaced", secret=source.secret, cause=cause)
         self._client.delete(
             SECRETS,
             observed.name,
@@ -128,3 +125,12 @@ class IssuedSecrets:
             "annotations": annotations,
         }
         return {"metadata": metadata, "type": COPY_TYPE, "data": {COPY_KEY: b64encode(credential.payload).decode()}}
+
+
+def _why_replaced(observed: Source) -> str:
+    """Return why no update can change a Secret; empty if one can."""
+    # The object itself shows it: a 422 has other causes too, such as annotations that are too large.
+    if observed.immutable:
+        return "it is immutable"
+    is_other_type = observed.problem is not None and observed.problem.reason == SourceReason.TYPE_UNSUPPORTED
+    return "it has another type, which cannot be changed" if is_other_type else ""

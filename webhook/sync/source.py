@@ -38,6 +38,7 @@ class Source(msgspec.Struct, frozen=True):
     """The annotations of an issued Secret; empty for a Secret that a person keeps."""
     request: str = ""
     """The request of a person about a rollout of this source."""
+    immutable: bool = False
 
     @property
     def version(self) -> SourceVersion:
@@ -87,6 +88,7 @@ def read_source(secret: SecretObject) -> Source:
         metadata.creation_timestamp,
         issued_state(metadata.labels or {}, metadata.annotations or {}),
         (metadata.annotations or {}).get(REQUEST_ANNOTATION, ""),
+        secret.immutable is True,
     )
 
 

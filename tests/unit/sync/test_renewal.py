@@ -202,9 +202,8 @@ def test_a_secret_that_was_deleted_and_cannot_be_created_is_not_the_previous_one
     annotations = {EXPIRES_ANNOTATION: "2100-01-01T00:00:00Z"}
     metadata = {"labels": {ISSUED_BY_LABEL: RELEASE.name}, "annotations": annotations}
     data = {COPY_KEY: docker_config("old")}
-    api.put(ISSUED, {"type": secret_type, "data": data, "immutable": True, "metadata": metadata})
-    if secret_type == COPY_TYPE:
-        api.inject(Answer(422), "apply", plural="secrets", name=SECRET)  # the first one finds it immutable
+    is_immutable = secret_type == COPY_TYPE
+    api.put(ISSUED, {"type": secret_type, "data": data, "immutable": is_immutable, "metadata": metadata})
     api.inject(Answer(403), "apply", plural="secrets", name=SECRET)
 
     start()
@@ -216,6 +215,21 @@ def test_a_secret_that_was_deleted_and_cannot_be_created_is_not_the_previous_one
     assert expected in told(api)[0]
     assert "(secret-not-written)" in told(api)[0]
     until(lambda: number(api) == 2)
+
+
+def test_a_secret_whose_update_is_refused_for_another_cause_stays(
+    api: FakeApiServer, start: Callable[..., Running]
+) -> None:
+    start()
+    until(lambda: number(api) == 1)
+    api.inject(Answer(422), "apply", plural="secrets", name=SECRET)
+
+    request(api, "please")
+
+    until(lambda: told(api))
+    assert "(secret-not-written)" in told(api)[0]
+    until(lambda: number(api) == 3)
+    assert api.seen("delete", plural="secrets") == []
 
 
 def test_a_deleted_secret_is_issued_again(api: FakeApiServer, start: Callable[..., Running]) -> None:
