@@ -22,7 +22,7 @@ import msgspec
 
 from webhook.errors import CredentialsNotIssued, SourceInvalid
 from webhook.rules.credential import shown
-from webhook.rules.dockerconfig import read_document, render
+from webhook.rules.dockerconfig import LARGEST_COPY, read_document, render
 from webhook.rules.expiry import read_expiries
 from webhook.rules.go_json import JsonObject, decode
 from webhook.rules.images import DOCKER_HUB_ALIASES
@@ -259,7 +259,10 @@ def issued(collected: Collected, now: datetime) -> IssuedCredential:
 def issue(
     auths: Mapping[str, Mapping[str, str]], now: datetime, lifetime: float, ignored: tuple[str, ...] = ()
 ) -> IssuedCredential:
-    """Return the content of an issued Secret with these entries of ``auths``, valid for ``lifetime`` seconds."""
+    """Return the content of an issued Secret with these entries of ``auths``, valid for ``lifetime`` seconds.
+
+    Raises CredentialsNotIssued if there is none.
+    """
     payload = json.dumps({"auths": auths}, ensure_ascii=True, sort_keys=True).encode()
     credentials = _read_back(payload)
     remarks = (*ignored, str(credentials.left_out)) if credentials.left_out else ignored
@@ -270,7 +273,12 @@ def issue(
         expires = min(expires, token.expires_at)
     if expires <= now:
         raise CredentialsNotIssued(IssueReason.PROVIDER_ANSWER_UNUSABLE, "the issued credential has already expired")
-    return IssuedCredential(render(credentials), now, expires, remarks)
+    try:
+        rendered = render(credentials)
+    except SourceInvalid:
+        message = f"the issued credential has more than {LARGEST_COPY} bytes, so no Secret can hold it"
+        raise CredentialsNotIssued(IssueReason.PROVIDER_ANSWER_UNUSABLE, message) from None
+    return IssuedCredential(rendered, now, expires, remarks)
 
 
 def _read_back(payload: bytes) -> Credentials:

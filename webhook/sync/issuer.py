@@ -62,6 +62,7 @@ class Issuer(msgspec.Struct, frozen=True):
     def _token(self, source: ServiceAccountToken) -> IssuedCredential:
         now = self.clock()
         jwt = self._request(source.service_account, source.audience, source.lifetime)
+        _check_current(jwt, now)
         return _token_credential(source, jwt, now)
 
     def _provider(self, source: CredentialProvider, expires_at: datetime | None) -> IssuedCredential:
@@ -119,7 +120,7 @@ class NamespaceTokens:
         if not content.tokens:
             return content
         now = self._clock().replace(microsecond=0)
-        tokens = [(token, self._issue(namespace, token)) for token in content.tokens]
+        tokens = [(token, self._issue(namespace, token, now)) for token in content.tokens]
         try:
             credentials = [_token_credential(token, jwt, now) for token, jwt in tokens]
             own = [
@@ -143,9 +144,10 @@ class NamespaceTokens:
         }
         return replace(content, payload=payload, hash=payload_hash, annotations=annotations)
 
-    def _issue(self, namespace: str, token: NamespaceToken) -> ServiceAccountJwt:
+    def _issue(self, namespace: str, token: NamespaceToken, now: datetime) -> ServiceAccountJwt:
         try:
             jwt = self._client.request_token(namespace, token.service_account, token.audience, token.lifetime)
+            _check_current(jwt, now)
         except CredentialsNotIssued as error:
             self._counted(token.name, error.reason)
             # The worker of the namespace handles it like any other refusal: the copy is not written.
@@ -157,6 +159,16 @@ class NamespaceTokens:
             raise
         self._counted(token.name, "renewed")
         return jwt
+
+
+def _check_current(jwt: ServiceAccountJwt, now: datetime) -> None:
+    # A new token has expired only if the clocks of the API server and of this process differ.
+    if jwt.expires_at <= now:
+        message = (
+            f"the new token of the API server expires at {format_time(jwt.expires_at)}, but the clock of sync shows "
+            f"{format_time(now)} already: set the wrong clock"
+        )
+        raise CredentialsNotIssued(IssueReason.TOKEN_REFUSED, message)
 
 
 def _token_credential(

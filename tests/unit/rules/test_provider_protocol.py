@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.errors import CredentialsNotIssued
+from webhook.rules.dockerconfig import LARGEST_COPY
 from webhook.rules.provider_protocol import (
     API_VERSION,
     MAX_ENTRIES,
@@ -232,6 +233,14 @@ def test_a_token_that_has_expired_is_not_issued() -> None:
 
     with pytest.raises(CredentialsNotIssued, match="already expired"):
         issued(collected(ECR, auth={ECR: login}), NOW)
+
+
+def test_a_credential_that_no_secret_can_hold_is_not_issued() -> None:
+    login = {"username": "u", "password": "p" * (LARGEST_COPY // 2)}
+
+    with pytest.raises(CredentialsNotIssued, match="has more than 1048576 bytes") as caught:
+        issued(collected(ECR, auth={ECR: login}), NOW)
+    assert caught.value.reason == IssueReason.PROVIDER_ANSWER_UNUSABLE
 
 
 def test_the_default_lifetime_counts_without_a_duration() -> None:
