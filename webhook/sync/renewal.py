@@ -20,6 +20,7 @@ import structlog
 from webhook.errors import ApiError, Conflict, CredentialsNotIssued
 from webhook.kube.objects import decode_secret
 from webhook.rules.credential import SourceReason
+from webhook.rules.dockerconfig import read_payload
 from webhook.rules.renewal_schedule import Due, next_renewal, retry_seconds
 from webhook.rules.renewing import describe_previous, settings_digest
 from webhook.sync.source import read_source
@@ -44,6 +45,9 @@ POLL_SECONDS = 10.0
 
 CONFLICT_SECONDS = 0.5
 """Seconds until a renewal is decided again after its Secret has changed."""
+
+MAX_SENT = 10
+"""Credentials of failed writes that are remembered for one source. The last ones are the likely ones to be stored."""
 
 _UNUSABLE = frozenset(SourceReason) - {
     SourceReason.CREDENTIAL_REFUSED,
@@ -87,6 +91,8 @@ class _Progress:
     error: CredentialsNotIssued | None = None
     stored: Source | None = field(default=None, repr=False)
     """The Secret that this process has written last."""
+    sent: tuple[IssuedCredential, ...] = ()
+    """Credentials whose write failed since then. It may have been made without an answer."""
 
 
 def _now() -> datetime:
@@ -170,6 +176,7 @@ class Renewer:
                 # Without a first read of its Secret, a credential that is still valid would be issued again.
                 if progress.running or observed is None:
                     continue
+                self._note_stored_after_all(source, observed, progress)
                 due = self._due(source, observed, progress)
                 # The due time is of the wall clock, as the annotations have it. The pause is monotonic: a jump of the
                 # clock does not end it.
@@ -179,6 +186,20 @@ class Renewer:
                 elif self._running < MAX_RUNNING:  # otherwise the end of another renewal wakes this loop
                     self._start(source, observed, progress, due.cause)
         return pause
+
+    def _note_stored_after_all(self, source: RenewingSource, observed: Source, progress: _Progress) -> None:
+        """End a failure if the credential of a write without an answer is in the Secret."""
+        found = [sent for sent in progress.sent if read_payload(sent.payload) == observed.credentials]
+        if found:
+            self._succeeded(source, observed, progress, found[0])
+            log.info("credential was stored after all", source=source.name, secret=source.secret)
+
+    def _succeeded(
+        self, source: RenewingSource, stored: Source, progress: _Progress, credential: IssuedCredential
+    ) -> None:
+        progress.stored, progress.sent = stored, ()
+        progress.failures, progress.retry_at, progress.error = 0, 0.0, None
+        self._reporter.renewed(source, credential)
 
     def _pause_left(self, observed: Source, progress: _Progress) -> float:
         """Return the seconds until the end of the pause after a failure; it is over if that is not positive."""
@@ -219,6 +240,7 @@ class Renewer:
         try:
             self._secrets.check(observed)
             credential = self._issuer.issue(source, observed.issued.expires_at)
+            progress.sent = (*progress.sent, credential)[-MAX_SENT:]
             stored = read_source(decode_secret(self._secrets.store(source, credential, observed)))
         except Conflict as error:
             # The issuer has not failed. The read shows the Secret as it is now, perhaps before the watch does.
@@ -234,12 +256,11 @@ class Renewer:
             # A defect waits like a failure. Otherwise this loop would start the renewal again immediately.
             self._wait(progress, observed)
         else:
-            progress.stored, progress.failures, progress.retry_at, progress.error = stored, 0, 0.0, None
+            self._succeeded(source, stored, progress, credential)
             # The watch brings it later, and would find the old credential due until then.
             self._sources.observe(stored, event_version=stored.resource_version)
             self._counted(source.name, "renewed")
             log.info("credential renewed", source=source.name, secret=source.secret, cause=cause)
-            self._reporter.renewed(source, credential)
 
     def _failed(
         self, source: RenewingSource, observed: Source, progress: _Progress, error: CredentialsNotIssued

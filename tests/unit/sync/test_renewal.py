@@ -11,13 +11,13 @@ import pytest
 from msgspec.structs import replace
 
 from tests.providers.folder import plugin_folder
-from tests.unit.fake_apiserver.faults import Answer
+from tests.unit.fake_apiserver.faults import Answer, Cut
 from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.fake_apiserver.storage import Target
 from tests.unit.polling import until
 from tests.unit.sync.renewals import ISSUED, SECRET, answers, behave, configuration, counted, number, request
 from tests.unit.sync.running import Running, events, opt_in, reasons
-from tests.unit.sync.world import RELEASE, copy_in, docker_config
+from tests.unit.sync.world import RELEASE, copy_in, docker_config, password_in
 from webhook.kube.client import Client
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE
 from webhook.rules.expiry import EXPIRES_ANNOTATION, parse_time
@@ -230,6 +230,24 @@ def test_a_secret_whose_update_is_refused_for_another_cause_stays(
     assert "(secret-not-written)" in told(api)[0]
     until(lambda: number(api) == 3)
     assert api.seen("delete", plural="secrets") == []
+
+
+def test_a_write_without_an_answer_that_was_made_after_all_is_no_change_of_somebody(
+    api: FakeApiServer, start: Callable[..., Running]
+) -> None:
+    running = start()
+    until(lambda: number(api) == 1)
+    api.inject(Cut(0), "apply", plural="secrets", name=SECRET)
+
+    request(api, "now")
+
+    until(lambda: counted(running).get("secret-not-written") == 1)
+    until(lambda: running.loop.renewer.states()[SECRET].failures == 0)
+    until(lambda: "CredentialRenewed" in reasons(api))
+    assert password_in(api.read(ISSUED)).startswith("number-2 ")
+
+    api.storage.merge_patch(Target.parse(ISSUED), {"data": {COPY_KEY: docker_config("edited")}}, "editor")
+    until(lambda: number(api) > 2)
 
 
 def test_a_deleted_secret_is_issued_again(api: FakeApiServer, start: Callable[..., Running]) -> None:
