@@ -123,13 +123,15 @@ class StateKeeper:
                 # A standby's copy would be outdated when it takes over, so it reads the Secret again then.
                 self._stored, pause = None, None  # other processes write it now
                 continue
-            reading = self._attempt(self._load)
+            reading = self._attempt(self._load, "state not read")
             judging = self._brake.judge()
-            storing = self._attempt(self._store) if self._stored is not None else READ_SECONDS
+            storing = READ_SECONDS
+            if self._stored is not None:
+                storing = self._attempt(self._store, "state not stored")
             pause = min(reading, storing, READ_SECONDS if judging is None else judging)
 
-    def _attempt(self, operation: Callable[[], float]) -> float:
-        """Read or write; return the seconds until the next try."""
+    def _attempt(self, operation: Callable[[], float], failure: str) -> float:
+        """Read or write; return the seconds until the next try. ``failure`` is the log message after an error."""
         try:
             pause = operation()
         except ApiError as error:
@@ -137,7 +139,7 @@ class StateKeeper:
             self._failures += 1
             base = CONFLICT_SECONDS if isinstance(error, (Conflict, NotFound)) else BASE_SECONDS
             pause = max(delay(self._failures, random.random(), base=base), error.retry_after or 0.0)  # noqa: S311
-            log.info("state not stored", secret=self._name, cause=str(error), retry_in=round(pause, 2))
+            log.info(failure, secret=self._name, cause=str(error), retry_in=round(pause, 2))
             if error.is_lasting:
                 # Without the right to the Secret, the brake must still reach a judgement, or no removal would ever be
                 # made.
