@@ -74,6 +74,10 @@ class EventReporter:
     def set_leading(self, leading: bool) -> None:
         """Start to write Events, or stop."""
         self._leading = leading
+        # At both ends of a term, because a write of the last one can still fail after it. Otherwise the first failure
+        # of a new term would count as the second in a row, and would be reported with the message of the old one.
+        self._denied.clear()
+        self._paused, self._pause_reported = "", False
 
     def report_findings(self, namespace: str, findings: Iterable[Finding]) -> None:
         """Replace all findings of a namespace with these."""

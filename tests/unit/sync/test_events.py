@@ -17,6 +17,7 @@ from tests.unit.sync.world import (
     put_source,
     secret_path,
 )
+from webhook.errors import ApiError, ApiUnavailable, Forbidden
 from webhook.kube.client import Client
 from webhook.kube.events import EventRecorder
 from webhook.rules.brake import Removals
@@ -194,6 +195,28 @@ def reporter(recorder: EventRecorder) -> EventReporter:
     reporter = EventReporter(recorder, RELEASE)
     reporter.set_leading(True)
     return reporter
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (Forbidden("the old quota", status=403), Forbidden("the new quota", status=403)),
+        (ApiUnavailable("the old page", status=502), ApiUnavailable("the new page", status=502)),
+    ],
+    ids=["a namespace", "all writes"],
+)
+def test_a_failure_of_an_earlier_term_does_not_count(
+    reporter: EventReporter, recorder: EventRecorder, old: ApiError, new: ApiError
+) -> None:
+    reporter.write_refused("a", old)
+    reporter.set_leading(False)
+    reporter.write_refused("a", old)  # by a worker whose write was under way
+    reporter.set_leading(True)
+
+    reporter.write_refused("a", new)
+    assert recorder.recent() == []
+    reporter.write_refused("a", new)
+    assert str(new) in message(recorder)
 
 
 def message(recorder: EventRecorder) -> str:
