@@ -11,6 +11,7 @@
     └── ApiError                 the API server did not do what was requested
         ├── ApiUnavailable       no answer, or one that does not come from the API server or is not about the request
         │   └── Interrupted      cancelled by this process while it waited for the answer
+        │       └── Fenced       not sent, because this process does not lead any more
         ├── ResponseTooLarge     more bytes than the caller has room for
         ├── Throttled            429 of the API server itself: priority and fairness, or too many requests in flight
         ├── NotFound             404, proven by a Status that names the object or its namespace
@@ -145,6 +146,10 @@ class ApiUnavailable(ApiError):
 
 class Interrupted(ApiUnavailable):
     """This process has cancelled its request, because the answer took too long while others waited."""
+
+
+class Fenced(Interrupted):
+    """This process has not sent its write, because it does not lead any more."""
 
 
 class ResponseTooLarge(ApiError):

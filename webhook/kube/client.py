@@ -20,7 +20,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from webhook import __version__
-from webhook.errors import ApiUnavailable, Forbidden, Interrupted, ResponseTooLarge, Throttled
+from webhook.errors import ApiUnavailable, Fenced, Forbidden, Interrupted, ResponseTooLarge, Throttled
 from webhook.kube.connections import RequestFenced, RequestInterrupted, pool_of, use_once
 from webhook.kube.resources import PODS, SERVICE_ACCOUNTS
 from webhook.kube.response import encode_fields
@@ -244,6 +244,7 @@ class Client:
         """Send one request and return the body of a 2xx response, which may have up to ``max_bytes`` bytes.
 
         Raises:
+            Fenced: this client may not write, so nothing was sent.
             ResponseTooLarge: the body has more bytes than that; the rest of it was not read.
             ApiError: one of its subclasses, for every other outcome.
         """
@@ -268,7 +269,8 @@ class Client:
         except ResponseTooLarge as failure:
             error = failure
         except RequestFenced:
-            error = Interrupted(f"{method} {path}: not sent, because this process does not lead any more")
+            # Nothing was sent, so there is nothing to observe.
+            raise Fenced(f"{method} {path}: not sent, because this process does not lead any more") from None
         except RequestInterrupted:
             error = Interrupted(f"{method} {path}: no answer while others waited")
         except (HTTPError, OSError) as failure:

@@ -30,7 +30,7 @@ from certs.rotation import (
     next_step,
 )
 from certs.validity import validity_of
-from webhook.errors import ApiError, CertificateInvalid, Conflict, NotFound, Refused
+from webhook.errors import ApiError, CertificateInvalid, Conflict, Fenced, NotFound, Refused
 from webhook.kube.events import Notice, Reference
 from webhook.kube.objects import (
     AUTHORITY_KEY,
@@ -135,9 +135,9 @@ class CertificateKeeper:
             try:
                 pause = self._reconcile()
                 failures = 0
-            except (Conflict, NotFound) as error:
-                # Another replica was faster, which is usual at a first installation: the state is read again, and no
-                # failure is counted.
+            except (Conflict, NotFound, Fenced) as error:
+                # Another replica was faster, which is usual at a first installation, or leads now: the state is read
+                # again, and no failure is counted.
                 pause = RETRY_SECONDS
                 log.info("certificate not written", cause=str(error), retry_in=pause)
             except ApiError as error:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from webhook.errors import ApiError, Conflict
-from webhook.sync.writes import Unfinished
+from webhook.errors import ApiError, Conflict, Fenced
+from webhook.sync.writes import LeadershipLost, Unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -170,6 +170,9 @@ class Executor:
         failures.check_before_write()
         try:
             write(*arguments)
+        except Fenced:
+            # No failure of this namespace: the Lease was lost after the check before the write.
+            raise LeadershipLost from None
         except ApiError as error:
             failures.add(error)
             return False

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from webhook.errors import ApiError, Conflict, NotFound, Refused, Throttled
+from webhook.errors import ApiError, Conflict, Fenced, NotFound, Refused, Throttled
 from webhook.ops.sync_status import HealingStatus, StoppedOwner, WatchStatus
 from webhook.report.coverage import registries_in
 from webhook.rules.gates import decide_namespace, selected_pull_secrets
@@ -460,6 +460,8 @@ class Healing:
         pod, now = due.pod, self._monotonic()
         try:
             self._client.evict(pod.namespace, pod.name, uid=pod.uid, resource_version=pod.resource_version)
+        except Fenced as error:
+            return error  # it was not sent, so it has no result
         except ApiError as error:
             self._evicted(result_of(error))
             log.info("pod not evicted", namespace=pod.namespace, pod=pod.name, cause=str(error))
@@ -499,4 +501,4 @@ def _report_key(reported: ReportedPod) -> str:
 
 def _may_have_been_made(error: ApiError | None) -> bool:
     """Return whether an eviction counts: without an answer, it may have been made."""
-    return error is None or not isinstance(error, (Conflict, NotFound, Refused, Throttled))
+    return error is None or not isinstance(error, (Conflict, Fenced, NotFound, Refused, Throttled))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from webhook.errors import ApiError, Conflict, CredentialsNotIssued, Interrupted, NotFound
+from webhook.errors import ApiError, Conflict, CredentialsNotIssued, Fenced, NotFound
 from webhook.kube.resources import SECRETS
 from webhook.report.explain.commands import rename_command
 from webhook.rules.credential import SourceReason
@@ -69,7 +69,7 @@ class IssuedSecrets:
             raise Conflict("this process does not lead any more")
         try:
             return self._write(source, credential, observed)
-        except (Conflict, NotFound, Interrupted):
+        except (Conflict, NotFound, Fenced):
             raise Conflict(f'Secret "{source.secret}" has changed, or this process does not lead any more') from None
         except ApiError as error:
             message = f'the issued credential cannot be stored in Secret "{source.secret}": {error}'
@@ -98,7 +98,7 @@ class IssuedSecrets:
         )
         try:
             return self._create(body)
-        except (Conflict, Interrupted):
+        except (Conflict, Fenced):
             raise
         except ApiError as error:
             message = f'Secret "{source.secret}" was deleted to be replaced, and cannot be created again: {error}'

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from webhook.errors import ApiError, Conflict, CredentialsNotIssued, Interrupted, Invalid, SourceInvalid
+from webhook.errors import ApiError, Conflict, CredentialsNotIssued, Fenced, Invalid, SourceInvalid
 from webhook.rules.dockerconfig import content_hash, merge, read_payload, render
 from webhook.rules.expiry import EXPIRES_ANNOTATION, ISSUED_ANNOTATION
 from webhook.rules.namespace_tokens import seal
@@ -91,8 +91,8 @@ class Issuer(msgspec.Struct, frozen=True):
     def _request(self, service_account: str, audience: str, seconds: float) -> ServiceAccountJwt:
         try:
             return self.client.request_token(self.namespace, service_account, audience, seconds)
-        except Interrupted as error:
-            raise Conflict(str(error)) from None  # this process does not lead any more
+        except Fenced as error:
+            raise Conflict(str(error)) from None
         except ApiError as error:
             message = f"{_not_issued(self.namespace, service_account, audience)}: {error}"
             raise CredentialsNotIssued(IssueReason.TOKEN_REFUSED, message) from None
@@ -152,6 +152,8 @@ class NamespaceTokens:
             self._counted(token.name, error.reason)
             # The worker of the namespace handles it like any other refusal: the copy is not written.
             raise Invalid(str(error), status=HTTPStatus.UNPROCESSABLE_ENTITY) from None
+        except Fenced:
+            raise  # it was not requested, so it has no result
         except ApiError as error:
             self._counted(token.name, IssueReason.TOKEN_REFUSED)
             # The class of the error stays: by it the worker distinguishes a refusal from an outage.

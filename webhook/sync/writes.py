@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import structlog
 
-from webhook.errors import AdmissionFailed, ApiError, Conflict, NotFound
+from webhook.errors import AdmissionFailed, ApiError, Conflict, Fenced, NotFound
 from webhook.kube.lease import timestamp
 from webhook.kube.objects import decode_entries, decode_secret, metadata_of_others, to_copy
 from webhook.kube.resources import SECRETS, SERVICE_ACCOUNTS
@@ -311,6 +311,8 @@ class Writes:
         self._check_may_write()
         try:
             yield
+        except Fenced:
+            raise  # it was not sent, so it has no result
         except ApiError as error:
             self._wrote(action, result_of(error))
             raise

@@ -15,7 +15,7 @@ from tests.unit.conftest import TOKEN
 from tests.unit.fake_apiserver.faults import Answer, Cut, Hang, Lines
 from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.polling import until
-from webhook.errors import ApiError, ApiUnavailable, Conflict, Forbidden, Interrupted, Invalid, NotFound, UsageError
+from webhook.errors import ApiError, ApiUnavailable, Conflict, Fenced, Forbidden, Invalid, NotFound, UsageError
 from webhook.kube.client import Client
 from webhook.kube.connect import connect
 from webhook.kube.resources import LEASES, SECRETS, SERVICE_ACCOUNTS
@@ -462,7 +462,7 @@ def test_a_fenced_client_reads_and_sends_no_write_when_it_may_not(api: FakeApiSe
     apply(fenced)
     leads[0] = False
     before = len(api.seen("patch"))
-    with pytest.raises(Interrupted, match="not sent, because this process does not lead any more"):
+    with pytest.raises(Fenced, match="not sent, because this process does not lead any more"):
         apply(fenced)
     fenced.get(SERVICE_ACCOUNTS, "default", "a")
     assert len(api.seen("patch")) == before

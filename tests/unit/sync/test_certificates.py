@@ -64,7 +64,7 @@ class Kept:
         self.gate = WriteGate(client.connectivity, RateLimit(waited=self.turns.append))
         self.gate.set_election(self.leads.is_set)
         self.keeper = CertificateKeeper(
-            client,
+            self.gate.fenced(client),
             RELEASE.namespace,
             NAMES,
             self.gate,
@@ -145,6 +145,29 @@ def test_who_does_not_lead_writes_nothing(api: FakeApiServer, client: Client) ->
     until(lambda: world.value("ca_bundle_certificates", kind="own") == 0)
     world.keeper.stop(5)
     assert api.seen("create", "apply", "patch", "delete") == []
+
+
+def test_a_write_that_the_fence_stops_is_no_failure(
+    api: FakeApiServer, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Lease is lost between the check and the write."""
+    until(kept.serves)
+    asked: list[None] = []
+
+    def leads() -> bool:
+        asked.append(None)
+        return kept.leads.is_set()
+
+    monkeypatch.setattr(kept.gate, "may_write", lambda: True)
+    kept.gate.set_election(leads)
+    kept.leads.clear()
+    api.remove(LEAF)
+    until(lambda: len(asked) > 10)
+    assert not kept.value("certificate_write_errors_total")
+
+    kept.leads.set()
+
+    until(kept.serves)
 
 
 def test_years_pass_in_leaps_and_after_each_there_is_a_certificate_that_is_valid_and_trusted(kept: Kept) -> None:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import json
 import time
-from itertools import groupby
-from threading import Thread
+from itertools import count, groupby
+from threading import Event, Thread
 
 import pytest
 from msgspec.structs import replace
@@ -324,6 +324,22 @@ def test_a_leader_that_has_lost_its_lease_writes_nothing_and_loses_no_work(
     assert not running.loop.queue._own_failures
 
     running.leads = True
+
+    until(lambda: is_right(api))
+
+
+def test_a_write_that_the_fence_stops_is_no_failure_of_its_namespace(api: FakeApiServer, running: Running) -> None:
+    """The Lease is lost between the check of the worker and the write, for which it is asked a third time."""
+    running.settle()
+    asked, is_back = count(1), Event()
+    running.gate.set_election(lambda: is_back.is_set() or next(asked) % 3 != 0)
+    opt_in(api)
+    until(lambda: len(running.loop.queue._failures))
+    assert writes(api) == 0
+    assert not running.loop.queue._own_failures
+    assert running.loop.status_index.failing() == {}
+
+    is_back.set()
 
     until(lambda: is_right(api))
 

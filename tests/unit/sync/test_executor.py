@@ -272,6 +272,18 @@ def test_the_lease_is_asked_about_between_a_try_and_the_addition_that_follows(ap
     assert "pull" not in references_in(api, "a")
 
 
+def test_a_write_that_the_fence_stops_ends_the_plan_and_has_no_result(opted_in: FakeApiServer, client: Client) -> None:
+    """The Lease is lost between the check and the write."""
+    hands = Hands(client.fenced(lambda: False))
+
+    with pytest.raises(LeadershipLost):
+        hands.act()
+
+    assert writes(opted_in) == []
+    assert (hands.wrote, hands.failed) == ([], [])
+    hands.stop()
+
+
 @pytest.mark.parametrize("fault", [Answer(422), Answer(400), Answer(429), Answer(200, b"<html>"), Cut(0)], ids=str)
 def test_whatever_answers_a_write_is_an_error_of_the_api(
     api: FakeApiServer,

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from tests.unit.sync.running import Running
 from tests.unit.sync.world import CONFIGURATION
+from webhook.errors import ApiUnavailable, Fenced
 from webhook.kube.client import Client
 from webhook.rules.configuration import HealingSettings
-from webhook.sync.healing import LOOK_SECONDS, Healing
+from webhook.sync.healing import LOOK_SECONDS, Healing, _may_have_been_made
 from webhook.sync.pods import PodWatch
 
 
@@ -47,6 +48,11 @@ def test_a_number_that_was_not_stored_because_the_lease_is_lost_is_no_problem(he
     assert not healing._await_stored(b"1")
 
     assert message(healing) == ""
+
+
+def test_an_eviction_that_the_fence_stops_does_not_count() -> None:
+    assert _may_have_been_made(ApiUnavailable("no answer"))
+    assert not _may_have_been_made(Fenced("not sent"))
 
 
 def test_a_look_that_waits_for_the_api_server_does_not_delay_the_next_one(
