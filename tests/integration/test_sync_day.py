@@ -48,7 +48,7 @@ def plans(playground: Playground) -> Iterator[tuple[str, NamespacePlan]]:
     for secret in secrets:
         if secret.metadata.namespace == installation.namespace:
             book.observe(read_source(secret))
-    hashes = {name: content.hash for name, content in book.contents().items()}
+    hashes = book.hashes()
     assert hashes.keys() == {entry.name for entry in configuration.pull_secrets}
     shapes = ScopedDecoder(scope_of(configuration))
     decode_accounts = decoder(ObjectList[shapes.service_account])  # type: ignore[name-defined]

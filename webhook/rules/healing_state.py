@@ -86,13 +86,6 @@ class EvictionBudget:
         self._reserved = 0
         self._add(made)
 
-    def wait(self, per_minute: int) -> float:
-        """Return the seconds until an eviction is possible; 0 if it is now."""
-        # Reserved evictions have no end yet, so there may be no time to wait for.
-        if self.used < per_minute or not self._past:
-            return 0.0
-        return max(0.0, min(end for end, _ in self._past) - self._clock())
-
     def _add(self, number: int) -> None:
         if number > 0:
             self._past.append((self._clock() + WINDOW_SECONDS, number))

@@ -122,11 +122,6 @@ class CertificateKeeper:
         if leading:
             self._wake.set()
 
-    @property
-    def has_synced(self) -> bool:
-        """True if all of its objects have been read once."""
-        return self._store.has_synced
-
     def _run(self) -> None:
         pause, failures = 0.0, 0
         while not self._stopping.is_set():

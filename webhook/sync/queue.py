@@ -480,10 +480,6 @@ class WorkQueue:
             self._closed = True
             self._condition.notify_all()
 
-    def __len__(self) -> int:
-        with self._lock:
-            return self._waiting()
-
     def state(self) -> QueueState:
         """Return the current state of the queue."""
         with self._lock:

@@ -263,10 +263,6 @@ class SourceStore:
                 self._on_source_change(source)
         self._report_changes(_Contents())
 
-    def contents(self) -> Mapping[str, Content]:
-        """Return the content by pull secret; one with an unusable source has none."""
-        return self._current.contents
-
     def hashes(self) -> Mapping[str, str | frozenset[str]]:
         """Return by pull secret the hash of its content; several while its rollout has one for some namespaces only."""
         built, staged = self._current, self.rollouts.names
@@ -281,12 +277,8 @@ class SourceStore:
         kept = self._last_good.get(name)
         return None if kept is None else kept.time
 
-    def last_good(self) -> Mapping[str, Content]:
-        """Return the last content of each pull secret that has none now, if its sources are the same as then."""
-        return self._current.last_good
-
     def last_good_hashes(self) -> Mapping[str, str]:
-        """Return the hash of each last good content, for pull secrets that have no content now."""
+        """Return the hash of the last content of each pull secret that has none now, if it has the same sources."""
         return {name: content.hash for name, content in self._current.last_good.items()}
 
     def usable_contents(

@@ -71,10 +71,6 @@ class Table(Generic[R]):
         with self._lock:
             return len(self._rows.get(namespace, ()))
 
-    def __len__(self) -> int:
-        with self._lock:
-            return sum(map(len, self._rows.values()))
-
     def replace(self, objects: Iterable[R], resource_version: str = "") -> None:
         """Replace all objects with those of a list; a watch continues at ``resource_version``."""
         rows: dict[str, dict[str, R]] = {}

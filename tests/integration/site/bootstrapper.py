@@ -50,7 +50,7 @@ def main(kubeconfig: str, namespace: str, fullname: str, name: str, started: str
         SyncMetrics().certificates,
     )
     keeper.start()
-    while not keeper.has_synced:
+    while not keeper._store.has_synced:
         time.sleep(POLL_SECONDS)
     Path(started).touch()
     while not Path(go).exists():

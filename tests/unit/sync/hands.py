@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from tests.unit.fake_apiserver.server import FakeApiServer
@@ -15,6 +16,7 @@ from webhook.rules.plan import plan_namespace
 from webhook.sync.caches import Caches
 from webhook.sync.contention import Contention
 from webhook.sync.executor import Executor
+from webhook.sync.source import Content
 from webhook.sync.sources import SourceStore
 from webhook.sync.writes import WebhookReach, Writes
 
@@ -46,11 +48,15 @@ class Hands:
     def plan(self) -> NamespacePlan:
         namespace = self.caches.namespaces.get("a")
         assert namespace is not None
-        hashes = {name: content.hash for name, content in self.sources.contents().items()}
+        _, hashes = self.sources.usable_contents("a", partial(self.caches.copy, "a"))
         return plan_namespace(self.caches.state_of(namespace), CONFIGURATION, hashes)
 
+    def contents(self) -> Mapping[str, Content]:
+        contents, _ = self.sources.usable_contents("a", partial(self.caches.copy, "a"))
+        return contents
+
     def act(self, plan: NamespacePlan | None = None) -> None:
-        self.executor.carry_out("a", plan or self.plan(), self.sources.contents())
+        self.executor.carry_out("a", plan or self.plan(), self.contents())
 
     def stop(self) -> None:
         self.caches.stop()

@@ -14,7 +14,7 @@ def is_idle(queue: WorkQueue) -> bool:
 def take_all(queue: WorkQueue) -> list[str]:
     """Take and give back every name that waits, and return them in their order."""
     taken = []
-    while len(queue):
+    while queue.state().waiting:
         name = queue.get()
         assert name is not None
         queue.done(name)

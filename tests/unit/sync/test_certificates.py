@@ -140,7 +140,7 @@ def test_who_does_not_lead_writes_nothing(api: FakeApiServer, client: Client) ->
     world.put_bundle(b"")
     world.leads.clear()
     world.keeper.start()
-    until(lambda: world.keeper.has_synced)
+    until(lambda: world.keeper._store.has_synced)
     world.look_now()
     until(lambda: world.value("ca_bundle_certificates", kind="own") == 0)
     world.keeper.stop(5)

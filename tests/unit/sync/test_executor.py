@@ -121,7 +121,7 @@ def test_a_creation_that_comes_late_does_not_undo_what_the_next_leader_wrote(
     api: FakeApiServer, client: Client, hands: Hands
 ) -> None:
     """It may have been on its way for as long as a suspended process, or a network, takes."""
-    late, contents = hands.plan(), hands.sources.contents()
+    late, contents = hands.plan(), hands.contents()
     put_source(api, "second")
     successor = Hands(client)
     successor.act()
@@ -342,7 +342,7 @@ def test_what_the_budget_does_not_allow_waits_and_the_copy_is_among_the_first(ap
 
     with pytest.raises(Unfinished):
         hands.executor.carry_out(
-            "a", hands.plan(), hands.sources.contents(), Budget(lambda: progress.append(None), lambda: False)
+            "a", hands.plan(), hands.contents(), Budget(lambda: progress.append(None), lambda: False)
         )
 
     assert (len(progress), len(writes(api))) == (WRITES, WRITES)

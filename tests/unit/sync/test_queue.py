@@ -39,7 +39,7 @@ def test_a_name_added_while_it_is_handled_waits_until_it_is_given_back(queue: Wo
     queue.add("a")
     assert queue.get() == "a"
     queue.add("a", "a")
-    assert len(queue) == 0
+    assert queue.state().waiting == 0
 
     queue.done("a")
 
@@ -124,7 +124,7 @@ def test_a_retry_that_is_due_while_its_name_is_handled_waits_like_an_addition(qu
     clock.now += queue.retry("a")
     queue.add("b")
     assert queue.get() == "b"
-    assert len(queue) == 0
+    assert queue.state().waiting == 0
 
     queue.done("a")
 
@@ -138,7 +138,7 @@ def test_a_waiting_worker_is_woken_by_a_name_and_by_the_end() -> None:
     worker.start()
 
     queue.add("a")
-    until(lambda: taken or not len(queue))
+    until(lambda: taken or not queue.state().waiting)
     queue.close()
     worker.join(5.0)
 
@@ -335,7 +335,7 @@ def test_what_is_urgent_stays_so(queue: WorkQueue) -> None:
 
 def test_a_name_that_is_to_be_looked_at_later_is_no_failure(queue: WorkQueue, clock: Clock) -> None:
     queue.add_later("a", 60.0)
-    assert (len(queue), oldest(queue), queue.state().failing) == (0, None, 0)
+    assert (queue.state().waiting, oldest(queue), queue.state().failing) == (0, None, 0)
 
     clock.now += 60.0
     assert queue.get() == "a"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import pytest
@@ -18,7 +18,7 @@ from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, Clash
 from webhook.rules.objects import Copy
 from webhook.rules.ownership import Mark, labels_for
 from webhook.rules.versions import SourceVersion, encode_sources
-from webhook.sync.source import Source, absent_source, read_source
+from webhook.sync.source import Content, Source, absent_source, read_source
 from webhook.sync.sources import SourceStore
 
 CONFIGURATION = Configuration((PullSecret("pull", ("harbor", "ghcr")), PullSecret("alone", ("harbor",))))
@@ -41,8 +41,14 @@ class Book:
     def _clashed(self, secret: str, clashes: Sequence[Clash]) -> None:
         self.clashes += [f"{secret}: {clash.registry} of {clash.winner}" for clash in clashes]
 
+    def usable(self) -> Mapping[str, Content]:
+        """Return the contents for a new namespace."""
+        usable, _ = self.book.usable_contents("team", lambda _: None)
+        return usable
+
     def contents(self) -> dict[str, bytes]:
-        return {name: content.payload for name, content in self.book.contents().items()}
+        """Return what is copied now; a pull secret with an unusable source has none."""
+        return {name: self.usable()[name].payload for name in self.book.hashes()}
 
 
 @pytest.fixture
@@ -92,11 +98,11 @@ def test_sources_are_merged_and_equal_credentials_give_equal_bytes(book: Book) -
 def test_a_new_credential_is_a_change(book: Book) -> None:
     for name in ("harbor", "ghcr"):
         book.book.observe(source(name))
-    before = book.book.contents()["pull"].hash
+    before = book.book.hashes()["pull"]
 
     book.book.observe(source("harbor", "2", version=2))
 
-    assert book.book.contents()["pull"].hash != before
+    assert book.book.hashes()["pull"] != before
     assert book.changes == 3
 
 
@@ -116,14 +122,15 @@ def test_the_last_good_content_is_kept_while_the_pull_secret_is_configured_in_th
     for name in ("harbor", "ghcr"):
         book.book.observe(source(name))
     before = book.contents()
-    assert book.book.last_good() == {}
+    assert book.book.last_good_hashes() == {}
 
     book.book.observe(absent_source("ghcr"))
     book.book.observe(source("harbor", "new", version=2))
 
-    assert {name: content.payload for name, content in book.book.last_good().items()} == {"pull": before["pull"]}
+    assert book.book.last_good_hashes().keys() == {"pull"}
+    assert book.usable()["pull"].payload == before["pull"]
     book.book.configure(Configuration((PullSecret("pull", ("ghcr",)),)))
-    assert book.book.last_good() == {}
+    assert book.book.last_good_hashes() == {}
 
 
 def test_a_source_that_is_back_brings_the_new_content(book: Book) -> None:
@@ -151,7 +158,7 @@ def test_the_first_source_to_name_a_registry_wins_and_the_clash_is_kept(book: Bo
     book.book.observe(source("harbor", "first", registry="quay.io"))
     book.book.observe(source("ghcr", "second", registry="quay.io"))
 
-    content = book.book.contents()["pull"]
+    content = book.usable()["pull"]
     assert b"first" in content.payload
     assert b"second" not in content.payload
     assert content.clashes == (Clash("quay.io", "harbor", ("ghcr",)),)
@@ -218,7 +225,7 @@ def test_sources_that_are_too_large_together_are_a_problem_of_the_pull_secret() 
 def test_no_content_is_shown(book: Book) -> None:
     book.book.observe(source("harbor", "hunter2"))
 
-    assert "hunter2" not in repr(book.book.contents()) + repr(book.book.source("harbor"))
+    assert "hunter2" not in repr(book.usable()) + repr(book.book.source("harbor"))
 
 
 def test_a_registry_in_two_sources_is_told_once_with_the_source_that_wins(book: Book) -> None:
@@ -265,7 +272,7 @@ def test_an_older_version_whose_login_answers_late_never_overwrites_a_newer_one(
     older = source("harbor", "1", version=1)
     registry.refused = {"1"}
     book.observe(older)
-    assert book.contents() == {}
+    assert book.hashes() == {}
     registry.refused = set()
     reached = registry.hold("1")
     retry = threading.Thread(target=book.rejudge, args=(older,))
@@ -353,7 +360,7 @@ def a_copy(**numbers: int) -> Copy:
 def test_only_a_copy_of_newer_sources_needs_a_read_and_one_read_is_enough(book: Book) -> None:
     for name in ("harbor", "ghcr"):
         book.book.observe(source(name, version=7))
-    content = book.book.contents()["pull"]
+    content = book.usable()["pull"]
 
     for harmless in (a_copy(), a_copy(harbor=7, ghcr=7), a_copy(harbor=6), a_copy(harbor=8, ghcr=6)):
         assert not book.book.unconfirmed(harmless, content)
@@ -369,11 +376,11 @@ def test_only_a_copy_of_newer_sources_needs_a_read_and_one_read_is_enough(book: 
 def test_a_source_that_changes_only_its_version_changes_no_content_that_is_written(book: Book) -> None:
     for name in ("harbor", "ghcr"):
         book.book.observe(source(name, version=7))
-    before, changes = book.book.contents()["pull"], book.changes
+    before, changes = book.usable()["pull"], book.changes
 
     book.book.observe(source("harbor", version=8))
 
-    after = book.book.contents()["pull"]
+    after = book.usable()["pull"]
     assert (after.hash, book.changes) == (before.hash, changes)
     assert after.versions != before.versions
 
@@ -384,5 +391,5 @@ def test_the_last_good_content_names_the_versions_that_it_was_made_from(book: Bo
     book.book.observe(absent_source("ghcr"))
     book.book.observe(source("harbor", version=8))
 
-    last_good = book.book.last_good()["pull"]
+    last_good = book.usable()["pull"]
     assert encode_sources(last_good.versions) == "harbor/uid-harbor/7,ghcr/uid-ghcr/7"
