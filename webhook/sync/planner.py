@@ -183,6 +183,11 @@ class HandBackRateLimit:
                 return plan, 0.0
             return replace(plan, hand_backs=()), due - now
 
+    def forget(self, namespace: str) -> None:
+        """Forget the turn of a namespace that is gone."""
+        with self._lock:
+            self._due.pop(namespace, None)
+
 
 RENEWALS_PER_SECOND = 50.0
 RENEWAL_BURST = 50
@@ -220,6 +225,11 @@ class RenewalRateLimit:
                 del self._due[namespace]
                 return plan, 0.0
             return plan.without(copies=waiting), due - now
+
+    def forget(self, namespace: str) -> None:
+        """Forget the turn of a namespace that is gone."""
+        with self._lock:
+            self._due.pop(namespace, None)
 
     def _may_wait(self, action: ApplyCopy, now: datetime) -> bool:
         copy = action.updates
@@ -277,6 +287,12 @@ class CopyRate:
                 booked.due[namespace] = max(booked.free_at, now)
                 booked.free_at = booked.due[namespace] + 1 / rate
             return booked.due[namespace] - now
+
+    def forget(self, namespace: str) -> None:
+        """Forget the turns of a namespace that is gone."""
+        with self._lock:
+            for booked in self._booked.values():
+                booked.due.pop(namespace, None)
 
 
 class _Bookings(msgspec.Struct):
@@ -341,3 +357,7 @@ class PlanFilters:
         self._damping.forget(name)
         # An empty plan removes its entry.
         self._removal_delay.filter(name, EMPTY)
+        self._hand_backs.forget(name)
+        self._renewals.forget(name)
+        if self._copy_rate is not None:
+            self._copy_rate.forget(name)

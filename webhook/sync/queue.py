@@ -285,7 +285,7 @@ class WorkQueue:
             if duration < self._hang_seconds():
                 self._forget_hangs(name)
             else:
-                self._slow[name] = now
+                self._note_slow(name, now)
             # A troubled name is slow for a reason of its own, which must not make the API server look slow.
             if not turn.troubled:
                 self._remember_duration(duration)
@@ -370,7 +370,7 @@ class WorkQueue:
         """Note that a write of this name hung and was interrupted."""
         with self._lock:
             now = self._clock()
-            self._slow[name] = now
+            self._note_slow(name, now)
             self._hangs[name] = self._hangs.get(name, 0) + 1
             # overdue() has released the lock since, so the worker may have given the name back.
             turn = self._in_progress.get(name)
@@ -398,9 +398,20 @@ class WorkQueue:
         return patience + PROCESSOR_DELAY_FACTOR * self._processor_delay
 
     def _is_troubled(self, name: str, now: float) -> bool:
-        if name in self._slow and now - self._slow[name] >= SLOW_MEMORY_SECONDS:
+        if name in self._slow and self._is_memory_over(name, now):
             self._forget_hangs(name)
         return name in self._own_failures or name in self._slow
+
+    def _note_slow(self, name: str, now: float) -> None:
+        # Popped first, so that the dict has the order of the times.
+        self._slow.pop(name, None)
+        self._slow[name] = now
+        # Nothing else would forget a namespace that was deleted, because it is not queued again.
+        while self._is_memory_over(oldest := next(iter(self._slow)), now):
+            self._forget_hangs(oldest)
+
+    def _is_memory_over(self, name: str, now: float) -> bool:
+        return now - self._slow[name] >= SLOW_MEMORY_SECONDS
 
     def _forget_hangs(self, name: str) -> None:
         self._slow.pop(name, None)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
@@ -11,23 +11,27 @@ from tests.unit.polling import until
 from tests.unit.sync.running import Running
 from tests.unit.sync.world import CONFIGURATION
 from webhook.kube.client import Client
-from webhook.rules.actions import DeleteCopy, HandBack, NamespacePlan, RemoveReferences
+from webhook.rules.actions import ApplyCopy, DeleteCopy, HandBack, NamespacePlan, RemoveReferences
 from webhook.rules.managed_fields import HandBackNeed, ListOwnership
 from webhook.rules.objects import Copy, Namespace, NamespaceState, ServiceAccount
 from webhook.rules.ownership import Mark
 from webhook.rules.references import References
+from webhook.rules.renewing import IssuedState
 from webhook.sync.contention import Contention
 from webhook.sync.planner import (
     GRACE_SECONDS,
     HAND_BACK_BURST,
     HAND_BACKS_PER_SECOND,
+    RENEWAL_BURST,
     SETTLE_SECONDS,
+    CopyRate,
     HandBackRateLimit,
     PlanFilters,
     PlannedNamespace,
     Planner,
     RemovalDelay,
 )
+from webhook.sync.rollouts import Rollouts, Turns
 from webhook.sync.selections import FlapDamping
 
 
@@ -163,6 +167,39 @@ def test_a_namespace_that_is_being_deleted_is_not_remembered() -> None:
     assert list(damping._selections) == ["a"]
     look(terminating=True)
     assert damping._selections == {}
+
+
+class Rationed(Rollouts):
+    """A rollout of one pull secret that changes one copy in a second."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset({"pull"})
+
+    def turns(self, name: str, namespace: str) -> tuple[Turns, int]:
+        del name, namespace
+        return Turns("sha256:1"), 1
+
+
+def test_a_namespace_that_is_gone_keeps_no_turn() -> None:
+    now = datetime.now(UTC)
+    copy_rate = CopyRate(Rationed())
+    filters = PlanFilters(Contention(), FlapDamping(), None, copy_rate)
+    issued = IssuedState(issued_at=now, expires_at=now + timedelta(hours=1))
+    renewal = ApplyCopy("pull", updates=replace(COPY, issued=issued))
+    held = replace(ACCOUNT, ownership=ListOwnership(entries=1, ours=0, holds=True))
+    plan = NamespacePlan(hand_backs=(HandBack(held, HandBackNeed(keep=False, from_stand_in=False)),), copies=(renewal,))
+    names = [f"namespace-{number}" for number in range(2 * RENEWAL_BURST)]
+    for name in names:
+        filters.filter(PlannedNamespace(NamespaceState(Namespace(name), {}, ()), plan, (), frozenset(), now))
+    assert filters._hand_backs._due
+    assert filters._renewals._due
+    assert copy_rate._booked["pull"].due
+
+    for name in names:
+        filters.forget(name)
+
+    assert filters._hand_backs._due == filters._renewals._due == copy_rate._booked["pull"].due == {}
 
 
 def test_the_webhook_s_configuration_has_come_by_then() -> None:

@@ -365,6 +365,16 @@ def test_a_name_that_hung_long_ago_gets_another_chance(queue: WorkQueue, clock: 
     assert take(queue, 2) == ["slow", "rotated"]
 
 
+def test_names_that_hung_long_ago_and_never_came_back_are_forgotten(queue: WorkQueue, clock: Clock) -> None:
+    for name in ("gone", "back", "gone too", "back"):
+        queue.interrupted(name)
+        clock.now += SLOW_MEMORY_SECONDS / 4
+    queue.interrupted("new")
+
+    assert list(queue._slow) == ["gone too", "back", "new"]
+    assert queue._hangs == {"back": 2, "gone too": 1, "new": 1}
+
+
 def test_a_name_that_was_added_meanwhile_comes_back_in_the_fastest_lane_it_was_added_to(queue: WorkQueue) -> None:
     queue.add("a")
     queue.get()
