@@ -247,7 +247,7 @@ class _Cleanup:
             try:
                 self._retry(partial(self._delete_own_secret, name), removable)
             except _CleanupBlocked as error:
-                # No Secret depends on another one, so the others are deleted nevertheless.
+                # The Secrets do not depend on each other, so the others are deleted nevertheless.
                 blocked.append(error.removable)
         return blocked
 

@@ -74,8 +74,8 @@ class EventReporter:
     def set_leading(self, leading: bool) -> None:
         """Start to write Events, or stop."""
         self._leading = leading
-        # At both ends of a term, because a write of the last one can still fail after it. Otherwise the first failure
-        # of a new term would count as the second in a row, and would be reported with the message of the old one.
+        # The first failure of a new term would otherwise count as the second in a row, with the message of the old one.
+        # Both ends of a term clear it, because a write of the last term can still fail after its end.
         self._denied.clear()
         self._paused, self._pause_reported = "", False
 

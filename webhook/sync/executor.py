@@ -171,7 +171,7 @@ class Executor:
         try:
             write(*arguments)
         except Fenced:
-            # No failure of this namespace: the Lease was lost after the check before the write.
+            # The Lease was lost after the check before the write, so the namespace has not failed.
             raise LeadershipLost from None
         except ApiError as error:
             failures.add(error)

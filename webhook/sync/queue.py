@@ -403,10 +403,10 @@ class WorkQueue:
         return name in self._own_failures or name in self._slow
 
     def _note_slow(self, name: str, now: float) -> None:
-        # Popped first, so that the dict has the order of the times.
+        # The name is popped first, so that the dict has the order of the times.
         self._slow.pop(name, None)
         self._slow[name] = now
-        # Nothing else would forget a namespace that was deleted, because it is not queued again.
+        # A namespace that was deleted is not queued again, so its entry would not be forgotten elsewhere.
         while self._is_memory_over(oldest := next(iter(self._slow)), now):
             self._forget_hangs(oldest)
 

@@ -239,7 +239,7 @@ class Removal:
 
     def _carry_out(self, namespace: str, plan: NamespacePlan) -> None:
         try:
-            # Not only the writes: a plan begins with reads, and those of many namespaces can delay the end.
+            # A plan begins with reads, and those of many namespaces can delay the end.
             while self._may_continue() and self._has_more(namespace, plan):
                 # The snapshot has the responses to our own writes, so the next plan continues after them.
                 plan = self._plan(self._snapshot.state_of(namespace))

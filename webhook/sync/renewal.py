@@ -92,7 +92,7 @@ class _Progress:
     stored: Source | None = field(default=None, repr=False)
     """The Secret that this process has written last."""
     sent: tuple[IssuedCredential, ...] = ()
-    """Credentials whose write failed since then. It may have been made without an answer."""
+    """Credentials whose write failed since then. The write may have been made without an answer."""
 
 
 def _now() -> datetime:

@@ -231,7 +231,7 @@ _NOT_ASKED = LoginResult(Login.UNKNOWN, "this process stops")
 
 
 class RegistryProof:
-    """Tests contents at registries; safe from any thread. No request begins once ``is_stopping()`` returns True."""
+    """Tests contents at registries; safe from any thread. A request does not begin once ``is_stopping()`` is true."""
 
     def __init__(
         self,
