@@ -48,7 +48,7 @@ def plans(playground: Playground) -> Iterator[tuple[str, NamespacePlan]]:
     for secret in secrets:
         if secret.metadata.namespace == installation.namespace:
             book.observe(read_source(secret))
-    hashes = book.hashes()
+    _, hashes = book.usable_contents("any", lambda _: None)
     assert hashes.keys() == {entry.name for entry in configuration.pull_secrets}
     shapes = ScopedDecoder(scope_of(configuration))
     decode_accounts = decoder(ObjectList[shapes.service_account])  # type: ignore[name-defined]

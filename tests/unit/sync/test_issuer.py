@@ -59,7 +59,7 @@ def test_a_token_of_a_namespace_that_seems_expired_is_not_counted_as_renewed(
     grant(api, NOW)
     counted: list[tuple[str, str]] = []
     token = NamespaceToken("zot", "zot.example.com", "jwt", "zot", "puller")
-    tokens = NamespaceTokens(client, lambda *result: counted.append(result), lambda: NOW)
+    tokens = NamespaceTokens(client, lambda source, result: counted.append((source, result)), lambda: NOW)
 
     with pytest.raises(Invalid, match="set the wrong clock"):
         tokens.complete("a", Content(EMPTY, content_hash(EMPTY), tokens=(token,)))
