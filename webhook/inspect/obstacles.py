@@ -66,6 +66,18 @@ class Event(msgspec.Struct, frozen=True, rename="camel"):
     last_timestamp: str | None = None
 
 
+def parse_time(text: str | None) -> datetime | None:
+    """Return a time that the API server has printed; None without one, or if Python cannot represent it.
+
+    Events and ``managedFields`` are written by tenants, too. The API server accepts the years 0 and 10000, and Python
+    does not.
+    """
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+
+
 def read_holder(reader: Reader, installed: InstalledRelease) -> Holder:
     """Return the holder of the Lease of sync; raises Forbidden if it cannot be read."""
     namespace, name = installed.release.namespace, f"{installed.fullname}-sync"
@@ -122,8 +134,8 @@ def is_written_since(reader: Reader, report: EventReport) -> bool:
     if content is None:
         return False
     metadata = _decode_written(content).metadata
-    ours = (writer for writer in metadata.managed_fields if writer.time and is_written_by_us((writer,)))
-    last = max((datetime.fromisoformat(writer.time or "") for writer in ours), default=None)
+    ours = (parse_time(writer.time) for writer in metadata.managed_fields if is_written_by_us((writer,)))
+    last = max((time for time in ours if time is not None), default=None)
     if last is None or last != report.at:
         return last is not None and last > report.at
     # Both times are in whole seconds. In the same second, the revisions of etcd show which came first, unless Events
@@ -137,8 +149,7 @@ def _number(version: str) -> int:
 
 def _reports(reader: Reader, collection: Collection, query: dict[str, str]) -> Iterator[EventReport]:
     for event in reader.items(collection, Event, query):
-        if event.last_timestamp:
-            at = datetime.fromisoformat(event.last_timestamp)
+        if (at := parse_time(event.last_timestamp)) is not None:
             involved, version = event.involved_object, _number(event.metadata.resource_version)
             namespace = event.metadata.namespace or ""
             yield EventReport(namespace, event.reason, event.message, at, involved.kind, involved.name, version)

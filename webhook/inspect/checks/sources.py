@@ -9,13 +9,13 @@ from __future__ import annotations
 import shlex
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from webhook.inspect.checks.result import Check, CheckResult, Context, finding, lacking, note, unknown
-from webhook.inspect.obstacles import Event
+from webhook.inspect.obstacles import Event, parse_time
 from webhook.kube.events import COMPONENT
 from webhook.kube.objects import decode_secret
 from webhook.kube.resources import EVENTS, SECRETS, Collection
@@ -31,6 +31,7 @@ from webhook.rules.text import some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from webhook.registries.login import LoginResult, Registries
     from webhook.rules.configuration import PullSecret
@@ -105,9 +106,8 @@ def _failures(context: Context) -> Mapping[str, Sequence[_Failure]]:
     failures: dict[str, list[_Failure]] = defaultdict(list)
     query = {"fieldSelector": f"reason={NOT_RENEWED},reportingComponent={COMPONENT}"}
     for event in context.reader.items(Collection(EVENTS, context.installed.release.namespace), Event, query):
-        if event.last_timestamp:
-            last = datetime.fromisoformat(event.last_timestamp)
-            since = datetime.fromisoformat(event.first_timestamp) if event.first_timestamp else last
+        if (last := parse_time(event.last_timestamp)) is not None:
+            since = parse_time(event.first_timestamp) or last
             failures[event.involved_object.name].append(_Failure(since, last, event.message))
     return failures
 
