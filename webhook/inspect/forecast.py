@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -17,6 +16,7 @@ from msgspec.structs import replace
 from webhook.errors import Forbidden, UsageError
 from webhook.inspect.healing import pulled_pod, read_records
 from webhook.inspect.namespaces import list_namespaces, opt_in_labels, read_namespace
+from webhook.inspect.obstacles import parse_time
 from webhook.inspect.reader import lacking
 from webhook.inspect.rotation import entry_to_rotate
 from webhook.inspect.secrets import iterate_copies, read_copy, read_sources, read_state
@@ -46,6 +46,7 @@ from webhook.rules.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import InstalledRelease
@@ -419,5 +420,5 @@ def _add_copy(
     changed.stored_bytes += stored.after_update().stored_bytes()
     if entry.rollout is not None and entry.rollout.is_canary(copy.namespace):
         changed.canary += 1
-    elif time := stored.changed_at:
-        changed.times.append(datetime.fromisoformat(time))
+    elif (time := parse_time(stored.changed_at)) is not None:
+        changed.times.append(time)
