@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import ssl
 from base64 import b64decode
@@ -107,8 +106,10 @@ def registration_of(reader: Reader, installed: InstalledRelease) -> Registration
         hooks = tuple(
             replace(hook, has_ca_bundle=True) for hook in hooks
         )  # without a caBundle, the system's roots apply
-    reach = reach_of(reader, configuration.webhooks[0].client_config)
-    if reach.answers is False:
+    client = configuration.webhooks[0].client_config
+    reach = reach_of(reader, client)
+    # At a URL, a process answered, so its certificate is not missing.
+    if reach.answers is False and client.service is not None:
         reach = _without_certificate(reader, installed, reach)
     return Registration(configuration.metadata.name, hooks, reach)
 
@@ -155,30 +156,28 @@ def _of_service(reader: Reader, service: ServiceReference) -> Reachability:
 
 def _of_url(url: str, ca_bundle: str) -> Reachability:
     """Try a TLS handshake. The API server may still not reach an address that this machine reaches, and the reverse."""
-    address = urlsplit(url)
-    host, port = address.hostname or "", address.port or _HTTPS
     try:
-        context = ssl.create_default_context(cadata=b64decode(ca_bundle).decode("ascii") if ca_bundle else None)
+        # A PEM file may have comments in any language. Python reads only ASCII.
+        authorities = b64decode(ca_bundle).decode("ascii", "ignore") if ca_bundle else None
+        context = ssl.create_default_context(cadata=authorities)
+    except (OSError, ValueError):
+        return Reachability(answers=None, message=f"{url} was not tried, because the caBundle cannot be read")
+    try:
+        address = urlsplit(url)
+        host = address.hostname or ""
         with (
-            socket.create_connection((host, port), timeout=HANDSHAKE_SECONDS) as raw,
+            # The API server accepts a URL with a port that does not exist, such as 99999; this is a ValueError here.
+            socket.create_connection((host, address.port or _HTTPS), timeout=HANDSHAKE_SECONDS) as raw,
             context.wrap_socket(raw, server_hostname=host),
         ):
-            return Reachability(
-                answers=True, message=f"{_shown(host)}:{port} answers with a certificate that the caBundle trusts"
-            )
+            trust = "the caBundle" if ca_bundle else "this machine"
+            return Reachability(answers=True, message=f"{url} answers with a certificate that {trust} trusts")
     except ssl.SSLCertVerificationError as error:
-        return Reachability(
-            answers=False, message=f"the certificate at {_shown(host)}:{port} is refused: {error.verify_message}"
-        )
+        return Reachability(answers=False, message=f"the certificate at {url} is refused: {error.verify_message}")
+    except ssl.SSLError as error:
+        return Reachability(answers=None, message=f"the TLS handshake with {url} failed: {error.reason or error}")
     except (OSError, ValueError):
-        return Reachability(answers=None, message=f"{_shown(host)}:{port} is not reached from here")
-
-
-def _shown(host: str) -> str:
-    try:
-        return f"[{host}]" if ipaddress.ip_address(host).version == 6 else host  # noqa: PLR2004
-    except ValueError:
-        return host
+        return Reachability(answers=None, message=f"{url} is not reached from here")
 
 
 _decode_metadata: Callable[[bytes], PartialObjectMetadata] = decoder(PartialObjectMetadata)

@@ -22,11 +22,14 @@ from webhook.errors import UsageError
 from webhook.inspect.checks import sources
 from webhook.inspect.checks.result import CheckResult, finding, note
 from webhook.inspect.checks.run import check
+from webhook.inspect.explain_input import reach_of, registration_of
 from webhook.inspect.reader import Reader
 from webhook.inspect.release import CHART, ReleaseQuery, find_release
 from webhook.inspect.rotation import request_renewal
 from webhook.kube.client import Client
+from webhook.kube.webhook_configuration import ClientConfig
 from webhook.registries.login import Registries
+from webhook.report.explain.registration import Reachability
 from webhook.report.protocol import Severity
 from webhook.rules.brake import digest
 from webhook.rules.credential import Credential
@@ -299,3 +302,34 @@ def test_who_may_look_at_little_gets_a_short_answer(api: FakeApiServer, client: 
     _, _, text = file.getvalue().partition("rights that you lack\n")
     assert text.count(UNREAD) == 1
     assert len(text.splitlines()) <= 10
+
+
+def put_url(api: FakeApiServer, url: str) -> None:
+    put_release(api, "psw", "pull-secrets", {"url": url, "caBundle": b64encode(AUTHORITY.certificate_pem).decode()})
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("https://127.0.0.1:99999/mutate", "https://127.0.0.1:99999/mutate is not reached from here"),
+        ("https://127.0.0.1:{port}/mutate", "the TLS handshake with {url} failed: WRONG_VERSION_NUMBER"),
+    ],
+    ids=["a port that does not exist", "no TLS"],
+)
+def test_a_url_without_a_webhook_is_described_as_it_is(
+    api: FakeApiServer, client: Client, url: str, message: str
+) -> None:
+    place = url.format(port=api.url.rpartition(":")[2])  # the fake API server has no TLS
+    put_url(api, place)
+    expected = message.format(url=place)
+    assert only(client, "PSW023").detail == expected
+    installed = find_release(Reader(client), ReleaseQuery())
+    registration = registration_of(Reader(client), installed)
+    assert registration is not None
+    assert registration.reach == Reachability(answers=None, message=expected)
+
+
+def test_an_unreadable_ca_bundle_is_no_address_that_is_not_reached(client: Client) -> None:
+    config = ClientConfig(url="https://127.0.0.1:1/mutate", ca_bundle=b64encode(b"no PEM").decode())
+    message = "https://127.0.0.1:1/mutate was not tried, because the caBundle cannot be read"
+    assert reach_of(Reader(client), config) == Reachability(answers=None, message=message)

@@ -150,15 +150,19 @@ def _called(client: ClientConfig) -> str:
 
 
 def _served(url: str, stored: Certificate) -> Iterator[CheckResult]:
-    address = urlsplit(url)
-    where = (address.hostname or "", address.port or _HTTPS)
     try:
+        address = urlsplit(url)
+        # The API server accepts a URL with a port that does not exist, such as 99999; this is a ValueError here.
+        where = (address.hostname or "", address.port or _HTTPS)
         served = ssl.get_server_certificate(where, timeout=_HANDSHAKE_SECONDS)
+    except ssl.SSLError as error:
+        yield unknown("PSW023", f"the TLS handshake with {url} failed: {error.reason or error}")
+        return
     except (OSError, ValueError):
-        yield unknown("PSW023", f"{where[0]}:{where[1]} is not reached from here")
+        yield unknown("PSW023", f"{url} is not reached from here")
         return
     if chain_of(served.encode())[0] != stored:
-        yield finding("PSW023", f"{where[0]}:{where[1]} serves another certificate than the Secret holds")
+        yield finding("PSW023", f"{url} serves another certificate than the Secret holds")
 
 
 CERTIFICATE = Check(("PSW015", "PSW020", "PSW021", "PSW022", "PSW023", "PSW024"), _look_at_certificate)

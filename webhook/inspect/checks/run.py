@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
-from webhook.errors import ApiError, ConfigurationAbsent, ConfigurationInvalid, Forbidden, UsageError
+from webhook.errors import ConfigurationAbsent, ConfigurationInvalid, Forbidden, PullSecretsError
 from webhook.inspect.checks.certificate import CERTIFICATE, REGISTRATION
 from webhook.inspect.checks.codes import AFTER
 from webhook.inspect.checks.configuration import CONFIGURATION, COPIES, HEALING, STORED_STATE
@@ -79,7 +79,7 @@ def _without_configuration(problem: str, cause: str, command: str = "") -> Check
 def _run_check(checker: Check, context: Context) -> Iterator[CheckResult]:
     try:
         yield from checker.look(context)
-    except (ApiError, UsageError) as error:
+    except PullSecretsError as error:
         right = missing_right(error)
         yield from lacking(checker.codes, right) if right else (unknown(code, str(error)) for code in checker.codes)
 
