@@ -39,6 +39,7 @@ from webhook.rules.state_document import HELD_KEY, STATE_TYPE, LastGood, encode,
 from webhook.rules.versions import SourceVersion
 
 CONTENT = render({"r.io": Credential("robot", "p")}).decode()
+POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 HOME = "/api/v1/namespaces/pull-secrets"
 NOW = datetime.now(UTC)
 AUTHORITY = issue_authority(NOW, timedelta(days=1))
@@ -333,3 +334,18 @@ def test_an_unreadable_ca_bundle_is_no_address_that_is_not_reached(client: Clien
     config = ClientConfig(url="https://127.0.0.1:1/mutate", ca_bundle=b64encode(b"no PEM").decode())
     message = "https://127.0.0.1:1/mutate was not tried, because the caBundle cannot be read"
     assert reach_of(Reader(client), config) == Reachability(answers=None, message=message)
+
+
+def test_every_right_of_sync_is_checked_and_the_guard_of_the_tokens(api: FakeApiServer, client: Client) -> None:
+    put_release(api, "psw", "pull-secrets", document=WITH_TOKENS)
+    looked(client)
+    reviews = [json.loads(each.body)["spec"] for each in api.seen("create", plural="subjectaccessreviews")]
+    asked = [each["resourceAttributes"] for each in reviews if each["user"].endswith(":psw-sync")]
+    config_map = {"verb": "get", "group": "", "resource": "configmaps", "namespace": "pull-secrets", "name": "psw"}
+    assert config_map in asked
+    token = {"verb": "create", "group": "", "resource": "serviceaccounts/token", "namespace": "", "name": "puller"}
+    assert token in asked
+    for guard in ("events", "leases", "secrets", "serviceaccounts"):
+        api.put(f"{POLICIES}/psw-{guard}", {"spec": {"failurePolicy": "Fail"}})
+    gone = {each.detail for each in looked(client, "PSW080")["PSW080"]}
+    assert "ValidatingAdmissionPolicy psw-tokens is gone" in gone

@@ -104,7 +104,7 @@ def _guards(context: Context, bindings: Iterable[_BindingSpec]) -> Iterator[str]
     """Yield the names of the policies that the release must have."""
     installed = context.installed
     yield from GUARDS
-    if any(map(token_account, installed.configuration.renewing)):
+    if installed.configuration.token_accounts or any(map(token_account, installed.configuration.renewing)):
         yield TOKENS_GUARD
     if installed.configuration.healing.enabled:
         yield EVICTIONS_GUARD
@@ -161,6 +161,8 @@ def _sync_rights(context: Context) -> Iterator[RequiredRight]:
         yield RequiredRight(("create", "patch", "delete"), "secrets", where, source.secret)
         if (account := token_account(source)) is not None:
             yield RequiredRight(("create",), "serviceaccounts/token", where, account)
+    for account in sorted(installed.configuration.token_accounts):
+        yield RequiredRight(("create",), "serviceaccounts/token", name=account)
     for entry in installed.configuration.pull_secrets:
         yield from map(_pods_in, () if entry.rollout is None else entry.rollout.watched_by_name)
         if entry.rollout is not None and entry.rollout.prove is not None and entry.rollout.prove.images_from_pods:
@@ -169,6 +171,8 @@ def _sync_rights(context: Context) -> Iterator[RequiredRight]:
         yield RequiredRight(("list", "watch"), "pods")
         yield RequiredRight(("create",), "pods/eviction")
     yield RequiredRight(("get", "create", "patch"), "leases", where, f"{fullname}-sync", "coordination.k8s.io")
+    # A replica compares it with its mounted file before it leads. Without this right, it cannot know that its file is old.
+    yield RequiredRight(("get",), "configmaps", where, fullname)
     yield RequiredRight(("get", "create", "patch"), "secrets", where, f"{fullname}{STATE_SUFFIX}")
     if installed.webhook is not None and installed.webhook.certificates_mode == "self-managed":
         kind = "mutatingwebhookconfigurations"
