@@ -163,15 +163,9 @@ def _sync_rights(context: Context) -> Iterator[RequiredRight]:
             yield RequiredRight(("create",), "serviceaccounts/token", where, account)
     for account in sorted(installed.configuration.token_accounts):
         yield RequiredRight(("create",), "serviceaccounts/token", name=account)
-    for entry in installed.configuration.pull_secrets:
-        yield from map(_pods_in, () if entry.rollout is None else entry.rollout.watched_by_name)
-        if entry.rollout is not None and entry.rollout.prove is not None and entry.rollout.prove.images_from_pods:
-            yield RequiredRight(("list",), "pods")
-    if installed.configuration.healing.enabled:
-        yield RequiredRight(("list", "watch"), "pods")
-        yield RequiredRight(("create",), "pods/eviction")
+    yield from _rights_to_pods(installed.configuration)
     yield RequiredRight(("get", "create", "patch"), "leases", where, f"{fullname}-sync", "coordination.k8s.io")
-    # A replica compares it with its mounted file before it leads. Without this right, it cannot know that its file is old.
+    # A replica compares it with its mounted file before it leads: the file may be older.
     yield RequiredRight(("get",), "configmaps", where, fullname)
     yield RequiredRight(("get", "create", "patch"), "secrets", where, f"{fullname}{STATE_SUFFIX}")
     if installed.webhook is not None and installed.webhook.certificates_mode == "self-managed":
@@ -184,8 +178,17 @@ def _sync_rights(context: Context) -> Iterator[RequiredRight]:
             yield RequiredRight(verbs, "secrets", where, f"{fullname}-{suffix}")
 
 
-def _pods_in(namespace: str) -> RequiredRight:
-    return RequiredRight(("list",), "pods", namespace)
+def _rights_to_pods(configuration: Configuration) -> Iterator[RequiredRight]:
+    for entry in configuration.pull_secrets:
+        if entry.rollout is None:
+            continue
+        for namespace in entry.rollout.watched_by_name:
+            yield RequiredRight(("list",), "pods", namespace)
+        if entry.rollout.prove is not None and entry.rollout.prove.images_from_pods:
+            yield RequiredRight(("list",), "pods")
+    if configuration.healing.enabled:
+        yield RequiredRight(("list", "watch"), "pods")
+        yield RequiredRight(("create",), "pods/eviction")
 
 
 def _webhook_rights(context: Context) -> Iterator[RequiredRight]:
