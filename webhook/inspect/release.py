@@ -115,17 +115,18 @@ def _ambiguous_release(releases: list[Release]) -> UsageError:
 
 
 def _refuse_without_configuration(reader: Reader, release_query: ReleaseQuery, webhook: WebhookConfiguration) -> None:
-    """Raise ConfigurationAbsent if the ConfigMap of an installed release does not exist in any likely place."""
+    """Raise ConfigurationAbsent if no ConfigMap in a likely place has the configuration of an installed release."""
     name = webhook.metadata.name
     namespaces = [release_query.namespace] if release_query.namespace else webhook.release_namespaces()
     results = [reader.get_if_allowed(CONFIG_MAPS, name, namespace) for namespace in namespaces]
-    if namespaces and all(is_known and content is None for content, is_known in results):
-        raise _configuration_absent(Release(webhook.release, namespaces[0]), name)
+    if namespaces and all(is_known for _, is_known in results):
+        raise _configuration_absent(Release(webhook.release, namespaces[0]), name, results[0][0])
 
 
-def _configuration_absent(release: Release, name: str) -> ConfigurationAbsent:
+def _configuration_absent(release: Release, name: str, content: bytes | None) -> ConfigurationAbsent:
+    problem = "does not exist" if content is None else f"has no {DOCUMENT_KEY}"
     return ConfigurationAbsent(
-        f"ConfigMap {release.namespace}/{name} of release {release.name} does not exist: install it again, or give a "
+        f"ConfigMap {release.namespace}/{name} of release {release.name} {problem}: install it again, or give a "
         f"configuration with --config. Next: helm get manifest {release.name} -n {release.namespace} | "
         "kubectl apply -f -"
     )
@@ -191,9 +192,9 @@ def _without_webhook(
         raise UsageError(_not_found(reader, release_query, others))
     ((release, fullname),) = traces.items()
     content, is_known = reader.get_if_allowed(CONFIG_MAPS, fullname, release.namespace)
-    if content is None and is_known and release_query.configuration is None:
-        raise _configuration_absent(release, fullname)
     running = _document(content, release.namespace)
+    if running is None and is_known and release_query.configuration is None:
+        raise _configuration_absent(release, fullname, content)
     webhook = None if may_list else _named(reader, fullname)
     return _installed(release_query, release, fullname, running, webhook, may_list=may_list)
 

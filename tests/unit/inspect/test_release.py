@@ -258,3 +258,19 @@ def test_a_release_without_its_config_map_is_named_with_the_way_to_bring_it_back
     ):
         find_release(Reader(client), ReleaseQuery())
     assert find_release(Reader(client), ReleaseQuery(configuration=OTHER)).running is None
+
+
+@pytest.mark.parametrize("has_webhook", [True, False])
+def test_a_config_map_without_the_document_is_no_missing_right(
+    api: FakeApiServer, client: Client, has_webhook: bool
+) -> None:
+    put_release(api, "psw", "pull-secrets")
+    path = "/api/v1/namespaces/pull-secrets"
+    api.remove(f"{path}/configmaps/psw")
+    labels = {"labels": {INSTANCE: "psw", "app.kubernetes.io/name": CHART}}
+    api.put(f"{path}/configmaps/psw", {"metadata": labels, "data": {"other": "x"}})
+    api.put(f"{path}/serviceaccounts/psw-sync", {"metadata": labels})
+    if not has_webhook:
+        api.remove(f"{CONFIGURATIONS}/psw")
+    with pytest.raises(ConfigurationAbsent, match=r"ConfigMap pull-secrets/psw of release psw has no config\.yaml: "):
+        find_release(Reader(client), ReleaseQuery())
