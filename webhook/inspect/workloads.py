@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from webhook.errors import Forbidden, UsageError
 from webhook.inspect.namespaces import list_namespaces, refuse_absent
 from webhook.inspect.reader import lacking
-from webhook.inspect.secrets import read_sources
+from webhook.inspect.secrets import decode_as_kubelet, read_sources
 from webhook.kube.objects import decode_secret
 from webhook.kube.pods import NOT_ENDED, PodObject
 from webhook.kube.resources import PODS, SECRETS, Collection
-from webhook.report.coverage import Coverage, Workload, exposures, registries_for, registries_of
+from webhook.report.coverage import Coverage, Workload, exposures, registries_for
 from webhook.rules.names import problem_of_subdomain
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class _Secrets:
         self._known: dict[tuple[str, str], frozenset[str] | None] = {}
 
     def registries(self, namespace: str, name: str) -> frozenset[str] | None:
-        """Return the registries that a Secret covers; empty if it does not exist, None if it cannot be read."""
+        """Return the registries that a Secret covers, as nodes read it; empty if it does not exist, None if unread."""
         key = (namespace, name)
         if key not in self._known:
             self._known[key] = self._read(namespace, name)
@@ -74,4 +74,5 @@ class _Secrets:
         content, is_known = self._reader.get_if_allowed(SECRETS, name, namespace) if is_possible else (None, True)
         if content is None:
             return frozenset() if is_known else None
-        return registries_of(decode_secret(content).data or {})
+        _, credentials = decode_as_kubelet(decode_secret(content))
+        return frozenset(map(str, credentials))
