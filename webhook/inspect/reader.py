@@ -50,6 +50,10 @@ class Reader:
         except NotFound:
             return None
 
+    def get_path(self, path: str) -> bytes:
+        """Return the answer to a request that is about no object, such as ``/version``; raises as :meth:`get`."""
+        return self._answered(lambda: self.client.request("GET", path))
+
     def get_if_allowed(self, resource: Resource, name: str, namespace: str | None = None) -> tuple[bytes | None, bool]:
         """Return an object as JSON, None if it does not exist, and True if that could be determined."""
         try:
@@ -59,7 +63,7 @@ class Reader:
             return None, False
 
     def items(self, collection: Collection, shape: type[_T], query: Mapping[str, str] | None = None) -> Iterator[_T]:
-        """Yield the objects of a collection, decoded as ``shape``, page by page; raises as :meth:`one`."""
+        """Yield the objects of a collection, decoded as ``shape``, page by page; raises as :meth:`get`."""
         decode = decoder(ObjectList[shape])  # type: ignore[valid-type]
         parameters = {"limit": str(PAGE_LIMIT), **collection.selector, **(query or {})}
         while True:

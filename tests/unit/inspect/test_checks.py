@@ -20,6 +20,7 @@ from tests.unit.inspect.test_usage import put_secret
 from webhook.cli.paragraphs import write_paragraphs
 from webhook.errors import UsageError
 from webhook.inspect.checks import sources
+from webhook.inspect.checks.before import check_before
 from webhook.inspect.checks.result import CheckResult, finding, note
 from webhook.inspect.checks.run import check
 from webhook.inspect.explain_input import reach_of, registration_of
@@ -349,3 +350,28 @@ def test_every_right_of_sync_is_checked_and_the_guard_of_the_tokens(api: FakeApi
         api.put(f"{POLICIES}/psw-{guard}", {"spec": {"failurePolicy": "Fail"}})
     gone = {each.detail for each in looked(client, "PSW080")["PSW080"]}
     assert "ValidatingAdmissionPolicy psw-tokens is gone" in gone
+
+
+def test_before_an_installation_an_api_server_that_does_not_answer_is_named(api: FakeApiServer, client: Client) -> None:
+    host = client.host
+    api.go_away()
+    with pytest.raises(UsageError, match=f"^{re.escape(host)}: GET /version: no answer .*: choose another cluster"):
+        check_before(Reader(client), "psw", "pull-secrets")
+
+
+DENIED = 'admission webhook "validate.example.com" denied the request: no limits'
+
+
+@pytest.mark.parametrize(("status", "message"), [(400, DENIED), (403, "exceeded quota: small"), (422, "spec: Invalid")])
+def test_before_an_installation_every_refusal_of_a_pod_is_a_finding(
+    api: FakeApiServer, client: Client, status: int, message: str
+) -> None:
+    api.inject(Answer(200, b'{"gitVersion": "v1.33.1"}'), "list")
+    api.put("/api/v1/namespaces/pull-secrets", {})
+    allowed = Answer(201, b'{"status": {"allowed": true}}')
+    api.inject(allowed, "create", plural="selfsubjectaccessreviews", times=None)
+    body = {"kind": "Status", "status": "Failure", "code": status, "message": message}
+    api.inject(Answer(status, json.dumps(body).encode()), "create", plural="pods")
+    (found,) = [each for each in check_before(Reader(client), "psw", "pull-secrets").outcomes if each.code == "PSW093"]
+    assert found.severity is Severity.FAULT
+    assert message in found.detail

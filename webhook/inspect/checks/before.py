@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from webhook.errors import ApiError, Forbidden
+from webhook.errors import ApiError, Refused
 from webhook.inspect.checks.codes import BEFORE
 from webhook.inspect.checks.result import CheckResult, Checkup, finding, note, unknown
 from webhook.inspect.checks.rights import (
@@ -103,7 +103,7 @@ def check_before(
 
 
 def _version(reader: Reader) -> tuple[int, ...]:
-    text = _decode_version(reader.client.request("GET", "/version")).git_version
+    text = _decode_version(reader.get_path("/version")).git_version
     return tuple(map(int, re.findall(r"\d+", text)[:2]))
 
 
@@ -128,7 +128,7 @@ def _rights(reader: Reader, namespace: str, version: tuple[int, ...]) -> Iterato
 
 
 def _cert_manager(reader: Reader) -> Iterator[CheckResult]:
-    groups = _decode_groups(reader.client.request("GET", "/apis")).groups
+    groups = _decode_groups(reader.get_path("/apis")).groups
     if all(group.name != CERT_MANAGER for group in groups):
         yield finding("PSW092", f"the API server does not serve {CERT_MANAGER}")
 
@@ -146,7 +146,8 @@ def _namespace(reader: Reader, namespace: str) -> Iterator[CheckResult]:
         reader.client.request(
             "POST", PODS.path(namespace), query={"dryRun": "All"}, body=body, content_type="application/json"
         )
-    except Forbidden as error:
+    # A policy or a webhook that denies it chooses the code, so not every refusal is 403.
+    except Refused as error:
         yield finding("PSW093", f"a Pod like those of the chart is refused in namespace {namespace}: {error}")
 
 
