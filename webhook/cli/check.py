@@ -113,17 +113,19 @@ def check(  # noqa: PLR0913 - one parameter is one flag
 
 
 def _before(reader: Reader, release: str, namespace: str, values: Sequence[Path]) -> Checkup:
-    from webhook.files.values import read_values  # noqa: PLC0415 - as above
+    from webhook.files.values import CHART, cut_fullname, read_values  # noqa: PLC0415 - as above
     from webhook.inspect.checks.before import check_before  # noqa: PLC0415 - as above
+    from webhook.inspect.release import likely_fullnames  # noqa: PLC0415 - as above
 
-    chosen = read_values(values, [])
-    certificates, fullname = chosen.get("certificates"), chosen.get("fullnameOverride")
+    chosen, release = read_values(values, []), release or RELEASE
+    certificates, fullname, name = (chosen.get(key) for key in ("certificates", "fullnameOverride", "nameOverride"))
     mode = certificates.get("mode") if isinstance(certificates, dict) else None
+    usual = likely_fullnames(release, name if isinstance(name, str) and name else CHART)[0]
     return check_before(
         reader,
-        release or RELEASE,
+        release,
         namespace or RELEASE_NAMESPACE,
-        fullname if isinstance(fullname, str) else "",
+        cut_fullname(fullname) if isinstance(fullname, str) and fullname else usual,
         uses_cert_manager=mode == "cert-manager",
     )
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from webhook.rules.configuration import Configuration
 
 CHART = "pull-secret-webhook"
-"""The name of the chart."""
+"""The name of the chart: the usual name of a release, and the label ``app.kubernetes.io/name`` of its objects."""
 
-LONGEST_FULLNAME = 55
-"""Characters to which the chart shortens a name."""
+_LONGEST_FULLNAME = 55
+"""Characters to which the chart shortens a name: suffixes follow, and a name has 63 characters at most."""
 
 KEYS = ("optIn", "excludedNamespaces", "healing", "pullSecrets", "retired")
 """The values that the chart writes into the configuration document."""
@@ -41,6 +41,11 @@ class ChartValues:
         return configuration_of({**self.document, "pullSecrets": named}, self.origin, [])
 
 
+def cut_fullname(name: str) -> str:
+    """Return a name as the chart shortens it in templates/_names.tpl: trunc, then trimSuffix."""
+    return name[:_LONGEST_FULLNAME].removesuffix("-")
+
+
 def load_values(paths: Sequence[Path]) -> ChartValues:
     """Return the values in these files; a later file overrides an earlier one, as for helm.
 
@@ -55,8 +60,7 @@ def load_values(paths: Sequence[Path]) -> ChartValues:
     # All other values are about the objects of the chart, and are not in the document.
     document |= {key: values[key] for key in KEYS if key in values}
     origin, name = ", ".join(map(str, paths)), values.get("fullnameOverride")
-    # As the chart does in templates/_names.tpl: trunc, then trimSuffix.
-    fullname = name[:LONGEST_FULLNAME].removesuffix("-") if isinstance(name, str) else ""
+    fullname = cut_fullname(name) if isinstance(name, str) else ""
     named = _with_issued_names(document.get("pullSecrets"), fullname or CHART)
     configuration_of({**document, "pullSecrets": named}, origin, problems)
     return ChartValues(origin, document, fullname)

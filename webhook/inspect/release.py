@@ -14,6 +14,7 @@ import msgspec
 
 from webhook.errors import ConfigurationAbsent, ConfigurationInvalid, Forbidden, UsageError
 from webhook.files.configuration import parse
+from webhook.files.values import CHART, cut_fullname
 from webhook.kube.resources import (
     CONFIG_MAPS,
     MUTATING_WEBHOOK_CONFIGURATIONS,
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from webhook.rules.configuration import Configuration
 
 DOCUMENT_KEY = "config.yaml"
-CHART = "pull-secret-webhook"
-"""The name of the chart: the usual name of a release, and the label ``app.kubernetes.io/name`` of its objects."""
-
 DEPLOYMENTS = Resource("/apis/apps/v1", "Deployment", "deployments")
 
 _INSTANCE = "app.kubernetes.io/instance"
@@ -154,11 +152,14 @@ def _named(reader: Reader, name: str) -> WebhookConfiguration | None:
     return None if content is None else decode_webhook_configuration(content)
 
 
-def likely_fullnames(release: str) -> list[str]:
-    """Return the names that the chart may give the objects of a release, unless a value overrides them."""
-    if CHART in release:
-        return [release]
-    return [f"{release}-{CHART}", release] if release else [CHART]
+def likely_fullnames(release: str, chart: str = CHART) -> list[str]:
+    """Return the names that the chart may give the objects of a release, unless ``fullnameOverride`` is another.
+
+    ``chart`` is the value ``nameOverride``.
+    """
+    if chart in release:
+        return [cut_fullname(release)]
+    return [cut_fullname(f"{release}-{chart}"), cut_fullname(release)] if release else [chart]
 
 
 def _locate(

@@ -19,13 +19,14 @@ from tests.unit.inspect.test_selection import OPTED_IN, put_namespace
 from tests.unit.inspect.test_usage import put_secret
 from webhook.cli.paragraphs import write_paragraphs
 from webhook.errors import UsageError
+from webhook.files.values import CHART
 from webhook.inspect.checks import sources
 from webhook.inspect.checks.before import check_before
 from webhook.inspect.checks.result import CheckResult, finding, note
 from webhook.inspect.checks.run import check
 from webhook.inspect.explain_input import reach_of, registration_of
 from webhook.inspect.reader import Reader
-from webhook.inspect.release import CHART, ReleaseQuery, find_release
+from webhook.inspect.release import ReleaseQuery, find_release
 from webhook.inspect.rotation import request_renewal
 from webhook.kube.client import Client
 from webhook.kube.webhook_configuration import ClientConfig
@@ -356,7 +357,7 @@ def test_before_an_installation_an_api_server_that_does_not_answer_is_named(api:
     host = client.host
     api.go_away()
     with pytest.raises(UsageError, match=f"^{re.escape(host)}: GET /version: no answer .*: choose another cluster"):
-        check_before(Reader(client), "psw", "pull-secrets")
+        check_before(Reader(client), "psw", "pull-secrets", "psw")
 
 
 DENIED = 'admission webhook "validate.example.com" denied the request: no limits'
@@ -372,6 +373,8 @@ def test_before_an_installation_every_refusal_of_a_pod_is_a_finding(
     api.inject(allowed, "create", plural="selfsubjectaccessreviews", times=None)
     body = {"kind": "Status", "status": "Failure", "code": status, "message": message}
     api.inject(Answer(status, json.dumps(body).encode()), "create", plural="pods")
-    (found,) = [each for each in check_before(Reader(client), "psw", "pull-secrets").outcomes if each.code == "PSW093"]
+    (found,) = [
+        each for each in check_before(Reader(client), "psw", "pull-secrets", "psw").outcomes if each.code == "PSW093"
+    ]
     assert found.severity is Severity.FAULT
     assert message in found.detail

@@ -9,9 +9,10 @@ import pytest
 from tests.unit.fake_apiserver.faults import Answer
 from tests.unit.fake_apiserver.server import FakeApiServer
 from webhook.errors import ConfigurationAbsent, UsageError
+from webhook.files.values import CHART
 from webhook.inspect.explain_input import registration_of
 from webhook.inspect.reader import Reader
-from webhook.inspect.release import CHART, ReleaseQuery, find_release
+from webhook.inspect.release import ReleaseQuery, find_release, likely_fullnames
 from webhook.kube.client import Client
 from webhook.rules.configuration import Configuration, PullSecret
 from webhook.rules.ownership import copy_labels
@@ -274,3 +275,18 @@ def test_a_config_map_without_the_document_is_no_missing_right(
         api.remove(f"{CONFIGURATIONS}/psw")
     with pytest.raises(ConfigurationAbsent, match=r"ConfigMap pull-secrets/psw of release psw has no config\.yaml: "):
         find_release(Reader(client), ReleaseQuery())
+
+
+@pytest.mark.parametrize(
+    ("release", "chart", "expected"),
+    [
+        ("psw", CHART, "psw-pull-secret-webhook"),
+        ("my-pull-secret-webhook", CHART, "my-pull-secret-webhook"),
+        ("psw", "psw", "psw"),
+        ("psw", "secrets", "psw-secrets"),
+        ("a" * 54, CHART, "a" * 54),
+        ("a" * 40, CHART, f"{'a' * 40}-pull-secret-we"),
+    ],
+)
+def test_the_usual_name_of_the_objects_is_the_one_of_the_chart(release: str, chart: str, expected: str) -> None:
+    assert likely_fullnames(release, chart)[0] == expected

@@ -22,7 +22,6 @@ from webhook.inspect.checks.rights import (
     decode_access_review,
 )
 from webhook.inspect.reader import lacking
-from webhook.inspect.release import likely_fullnames
 from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, NAMESPACES, PODS, Resource
 from webhook.kube.wire import PartialObjectMetadata, decoder
 from webhook.report.protocol import Severity
@@ -78,20 +77,19 @@ _decode_metadata: Callable[[bytes], PartialObjectMetadata] = decoder(PartialObje
 
 
 def check_before(
-    reader: Reader, release: str, namespace: str, fullname: str = "", *, uses_cert_manager: bool = False
+    reader: Reader, release: str, namespace: str, fullname: str, *, uses_cert_manager: bool = False
 ) -> Checkup:
     """Run the checks before an installation of a release; UsageError without an API server.
 
-    ``fullname`` is the value ``fullnameOverride`` of the chart; empty without one.
+    ``fullname`` is the name of its objects, or the prefix of their names.
     """
-    prefix = fullname or likely_fullnames(release)[0]
     version = _version(reader)
     checks = {
         "PSW090": lambda: _of_version(version),
         "PSW091": lambda: _rights(reader, namespace, version),
         "PSW092": lambda: _cert_manager(reader) if uses_cert_manager else iter(()),
         "PSW093": lambda: _namespace(reader, namespace),
-        "PSW094": lambda: _names(reader, release, namespace, prefix, version),
+        "PSW094": lambda: _names(reader, release, namespace, fullname, version),
     }
     outcomes: list[CheckResult] = []
     for code in BEFORE:
