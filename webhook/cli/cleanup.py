@@ -120,4 +120,7 @@ def _confirm(planned: RemovalReport) -> bool:
         tell(f"  {removable}")
     if len(planned.objects) > LINES:
         tell(f"  … and {len(planned.objects) - LINES} more")
-    return typer.confirm("Stop injection and sync, and remove these?", err=True)
+    try:
+        return typer.confirm("Stop injection and sync, and remove these?", err=True)
+    except typer.Abort:  # by Ctrl-C or Ctrl-D
+        return False

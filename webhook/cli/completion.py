@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from webhook.cli.printing import standard_output
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -37,7 +39,8 @@ def completion(shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="The
     """  # noqa: D301 - \b is for the help text
     from typer._completion_shared import get_completion_script  # noqa: PLC0415 - only here; it has no other name
 
-    typer.echo(get_completion_script(prog_name=PROGRAM, complete_var=VARIABLE, shell=shell))
+    with standard_output() as file:
+        file.write(f"{get_completion_script(prog_name=PROGRAM, complete_var=VARIABLE, shell=shell)}\n")
 
 
 def pretend_shell(words: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from webhook.cli.printing import standard_output
 from webhook.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ def help_of(
     chosen_command = top.command.get_command(top, command) if command else top.command
     if chosen_command is None:
         raise UsageError(f"there is no command {command}; list them: pullsecrets help")
-    typer.echo(
-        chosen_command.get_help(
-            top if chosen_command is top.command else context.__class__(chosen_command, parent=top, info_name=command)
-        )
+    text = chosen_command.get_help(
+        top if chosen_command is top.command else context.__class__(chosen_command, parent=top, info_name=command)
     )
+    with standard_output() as file:
+        file.write(f"{text}\n")

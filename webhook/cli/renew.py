@@ -9,6 +9,7 @@ import typer
 
 from webhook.cli import options
 from webhook.cli.cluster import reading, release_query_of
+from webhook.cli.printing import standard_output
 from webhook.errors import UsageError
 
 
@@ -50,7 +51,8 @@ def renew(
         secret = renewing[source].secret
         request_renewal(reader.client, installed.release.namespace, secret)
     namespace = installed.release.namespace
-    typer.echo(
-        f"requested a new credential of source {source}; look at the result: "
-        f"kubectl -n {namespace} describe secret {secret}"
-    )
+    with standard_output() as file:
+        file.write(
+            f"requested a new credential of source {source}; look at the result: "
+            f"kubectl -n {namespace} describe secret {secret}\n"
+        )

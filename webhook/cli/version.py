@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from webhook import __version__
+from webhook.cli.printing import standard_output
 
 
 def version() -> None:
@@ -19,5 +20,6 @@ def version() -> None:
 def print_version(is_requested: bool) -> None:
     """Print the version and end the process, if ``is_requested``."""
     if is_requested:
-        typer.echo(f"pullsecrets {__version__}")
+        with standard_output() as file:
+            file.write(f"pullsecrets {__version__}\n")
         raise typer.Exit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -132,3 +133,19 @@ def test_a_person_on_a_terminal_is_asked_once(
     with pytest.raises(SystemExit):
         main(["cleanup", config, "--release-namespace=psw", *flags])
     assert (seen[0].confirm is not None) is asks
+
+
+class EndedInput(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_person_who_ends_the_question_by_ctrl_d_has_not_confirmed(
+    config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = left_by_run(monkeypatch)
+    monkeypatch.setattr("sys.stdin", EndedInput())
+    with pytest.raises(SystemExit):
+        main(["cleanup", config, "--release-namespace=psw"])
+    assert seen[0].confirm is not None
+    assert not seen[0].confirm(RemovalReport((), is_planned=True))

@@ -141,8 +141,8 @@ EXPORT = ("export", "mutating-admission-policy", *PLAN[3:], "--release-namespace
 
 whoever = pytest.mark.parametrize(
     ("arguments", "code"),
-    [(PLAN, 1), (EXPLAIN, 1), (REASON, 0), (EXPORT, 0)],
-    ids=["plan", "explain", "reason", "export"],
+    [(PLAN, 1), (EXPLAIN, 1), (REASON, 0), (EXPORT, 0), (("version",), 0), (("help",), 0), (("completion", "bash"), 0)],
+    ids=["plan", "explain", "reason", "export", "version", "help", "completion"],
 )
 
 
