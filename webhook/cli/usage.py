@@ -101,10 +101,15 @@ def _report(
     if not name:
         return credential_totals(groups, owners, configuration)
     configured = (*configuration.source_names, *(entry.name for entry in configuration.pull_secrets))
+    renewing = {source.name: source.secret for source in configuration.renewing}
+    if name not in configured:
+        name = renewing.get(name, name)
     if name not in configured and not any(name == secret.name for group in groups for secret in group.secrets):
-        name_list = listed(sorted(set(configured))) or "none"
+        name_list = listed(sorted({*configured, *renewing})) or "none"
+        chosen = f" in namespace {namespace}" if namespace else f" in the namespaces of -l {selector}"
+        where = chosen if namespace or selector else ""
         raise UsageError(
-            f"{name} is not a source or a pull secret of release {installed.release.name}, and no Pod references a "
-            f"Secret with this name; the release has {name_list}. Next: kubectl pullsecrets usage"
+            f"{name} is not a source or a pull secret of release {installed.release.name}, and no Pod{where} "
+            f"references a Secret with this name; the release has {name_list}. Next: kubectl pullsecrets usage"
         )
     return usage_of(name, groups, owners, configuration)

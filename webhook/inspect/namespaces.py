@@ -66,7 +66,8 @@ def list_namespaces(
         ]
     except Forbidden:
         raise UsageError(
-            f"{lacking('list', 'namespaces')}, and their labels decide: plan and coverage read one with -n"
+            f"{lacking('list', 'namespaces')}, and their labels decide: ask for it; plan, coverage and usage read one "
+            "namespace with -n. Next: kubectl auth can-i list namespaces"
         ) from None
     except ApiError as error:
         refuse_wrong_selector(selector, error)
@@ -82,6 +83,15 @@ def refuse_wrong_selector(selector: str, error: ApiError) -> None:
         raise UsageError(
             f"-l {selector} is not a label selector: write it as for kubectl, such as team=a or 'team in (a, b)'"
         ) from None
+
+
+def unlisted_pods(namespace: str) -> UsageError:
+    """Return the error about the missing right to list the Pods of a namespace, or of all with an empty one."""
+    command = "kubectl auth can-i list pods"
+    if namespace:
+        return UsageError(f"{lacking('list', 'pods', namespace)}: ask for it. Next: {command} -n {namespace}")
+    lacks = lacking("list", "pods across namespaces")
+    return UsageError(f"{lacks}: ask for it, or name a namespace with -n. Next: {command} -A")
 
 
 def opt_in_labels(reader: Reader) -> frozenset[str]:

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from webhook.errors import Forbidden, UsageError
-from webhook.inspect.namespaces import find_namespace, list_namespaces, refuse_absent
-from webhook.inspect.reader import lacking
+from webhook.inspect.namespaces import find_namespace, list_namespaces, refuse_absent, unlisted_pods
 from webhook.inspect.secrets import decode_as_kubelet
 from webhook.inspect.workloads import RUNNING
 from webhook.kube.objects import SecretObject, decode_secret, to_copy
@@ -120,7 +119,9 @@ def _namespaces(reader: Reader, installed: InstalledRelease, namespace: str, sel
         return {item.name: item for item in list_namespaces(reader, installed.configuration, selector)}
     try:
         return {item.name: item for item in list_namespaces(reader, installed.configuration)}
-    except UsageError:
+    except UsageError as error:
+        if not isinstance(error.__context__, Forbidden):
+            raise  # no answer is no missing right
         reader.report_missing("list", "namespaces")
         return {}
 
@@ -132,7 +133,7 @@ def _count(reader: Reader, namespace: str, selected_namespaces: set[str] | None,
             if selected_namespaces is None or pod.metadata.namespace in selected_namespaces:
                 counts[_pod_key(pod, label)] += 1
     except Forbidden:
-        raise UsageError(f"{lacking('list', 'pods', namespace)}: ask for it, or name a namespace with -n") from None
+        raise unlisted_pods(namespace) from None
     return counts
 
 

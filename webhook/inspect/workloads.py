@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from webhook.errors import Forbidden, UsageError
-from webhook.inspect.namespaces import list_namespaces, refuse_absent
-from webhook.inspect.reader import lacking
+from webhook.errors import Forbidden
+from webhook.inspect.namespaces import list_namespaces, refuse_absent, unlisted_pods
 from webhook.inspect.secrets import decode_as_kubelet, read_sources
 from webhook.kube.objects import decode_secret
 from webhook.kube.pods import NOT_ENDED, PodObject
@@ -48,7 +47,7 @@ def _workloads(reader: Reader, installed: InstalledRelease, namespace: str, sele
             if selected_namespaces is None or metadata.namespace in selected_namespaces:
                 workloads[Workload(metadata.namespace, metadata.workload, spec.images(), spec.references)] = None
     except Forbidden:
-        raise UsageError(f"{lacking('list', 'pods', namespace)}: ask for it, or name a namespace with -n") from None
+        raise unlisted_pods(namespace) from None
     if namespace and not workloads:
         refuse_absent(reader, namespace)  # an absent namespace would look like one without work
     return sorted(workloads, key=lambda workload: (workload.namespace, workload.title))
