@@ -89,6 +89,10 @@ def check(  # noqa: PLR0913 - one parameter is one flag
     """  # noqa: D301 - \b is for the help text
     if values and not pre:
         raise UsageError("--values is for --pre: an installation has its configuration in the cluster")
+    if pre and (wait or registries or images):
+        raise UsageError("--pre checks a cluster without an installation: leave out --wait, --registries and --image")
+    if registry_ca_file is not None and not (registries or images):
+        raise UsageError("--registry-ca-file is for --registries and --image: give one of them, too")
     seconds = parse_duration(timeout, "--timeout").total_seconds() if wait else 0.0
     with reading(kubeconfig, context) as reader:
         if pre:

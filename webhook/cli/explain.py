@@ -84,7 +84,7 @@ def explain(  # noqa: PLR0913 - one parameter is one flag
         from webhook.cli.explain_several import explain_several  # noqa: PLC0415 - as below
 
         if filename or assume_label:
-            raise UsageError("-f explains one object: name it, such as pod/NAME")
+            raise UsageError("-f and --assume-label explain one object: name it, such as pod/NAME")
         several = AskedOfSeveral(kind, namespace, selector, everywhere=all_namespaces)
         release_query = release_query_of(config, release_namespace, release, several.namespace_in(kubeconfig, context))
         if explain_several(several, release_query, kubeconfig, context, output, verbose=verbose):

@@ -125,7 +125,7 @@ def test_a_group_is_part_of_the_name(title: str, name: str) -> None:
             "-A, -l and -o name are about all objects of a kind: write the kind alone, such as pods",
         ),
         (("pods", "-A", "-n", "team-a"), "-n selects one namespace, -A selects all: give one of them"),
-        (("pods", "-f", "examples"), "-f explains one object: name it, such as pod/NAME"),
+        (("pods", "-f", "examples"), "-f and --assume-label explain one object: name it, such as pod/NAME"),
         (("service",), "service is not an object: write pod/NAME, deploy/NAME, sa/NAME, ns/NAME or reason/ID"),
     ],
 )
