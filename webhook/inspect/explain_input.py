@@ -9,7 +9,6 @@ from collections import Counter
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec.structs import replace
@@ -76,7 +75,6 @@ if TYPE_CHECKING:
 
 ENDPOINT_SLICES = Resource("/apis/discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 HANDSHAKE_SECONDS = 3.0
-_HTTPS = 443
 
 
 class _Conditions(msgspec.Struct, frozen=True):
@@ -129,7 +127,7 @@ def reach_of(reader: Reader, client: ClientConfig) -> Reachability:
     """Return whether a replica answers at the address that the API server calls."""
     if client.service is not None:
         return _of_service(reader, client.service)
-    return _of_url(client.url or "", client.ca_bundle)
+    return _of_url(client)
 
 
 def _of_service(reader: Reader, service: ServiceReference) -> Reachability:
@@ -154,23 +152,21 @@ def _of_service(reader: Reader, service: ServiceReference) -> Reachability:
     return Reachability(answers=False, message=f"{where} leads to no ready replica")
 
 
-def _of_url(url: str, ca_bundle: str) -> Reachability:
+def _of_url(client: ClientConfig) -> Reachability:
     """Try a TLS handshake. The API server may still not reach an address that this machine reaches, and the reverse."""
+    url = client.url
     try:
         # A PEM file may have comments in any language. Python reads only ASCII.
-        authorities = b64decode(ca_bundle).decode("ascii", "ignore") if ca_bundle else None
+        authorities = b64decode(client.ca_bundle).decode("ascii", "ignore") if client.ca_bundle else None
         context = ssl.create_default_context(cadata=authorities)
     except (OSError, ValueError):
         return Reachability(answers=None, message=f"{url} was not tried, because the caBundle cannot be read")
     try:
-        address = urlsplit(url)
-        host = address.hostname or ""
         with (
-            # The API server accepts a URL with a port that does not exist, such as 99999; this is a ValueError here.
-            socket.create_connection((host, address.port or _HTTPS), timeout=HANDSHAKE_SECONDS) as raw,
-            context.wrap_socket(raw, server_hostname=host),
+            socket.create_connection(client.address, timeout=HANDSHAKE_SECONDS) as raw,
+            context.wrap_socket(raw, server_hostname=client.host),
         ):
-            trust = "the caBundle" if ca_bundle else "this machine"
+            trust = "the caBundle" if client.ca_bundle else "this machine"
             return Reachability(answers=True, message=f"{url} answers with a certificate that {trust} trusts")
     except ssl.SSLCertVerificationError as error:
         return Reachability(answers=False, message=f"the certificate at {url} is refused: {error.verify_message}")
@@ -271,7 +267,7 @@ def explain_content(
 
 
 def explain_secret(reader: Reader, installed: InstalledRelease, name: str, namespace: str) -> Explanation:
-    """Return what a Secret is to the release: a source, a copy, the copy of a dropped name, or nothing."""
+    """Return what a Secret is to the release: a copy or in its place, the copy of a dropped name, or not handled."""
     configuration, release = installed.configuration, installed.release
     if name in configuration.reference_names and namespace != release.namespace:
         return explain_live(reader, installed, "Namespace", namespace, namespace)

@@ -17,7 +17,7 @@ from webhook.errors import Forbidden, UsageError
 from webhook.inspect.healing import pulled_pod, read_records
 from webhook.inspect.namespaces import list_namespaces, opt_in_labels, read_namespace
 from webhook.inspect.obstacles import parse_time
-from webhook.inspect.reader import lacking
+from webhook.inspect.reader import FEW, lacking
 from webhook.inspect.rotation import entry_to_rotate
 from webhook.inspect.secrets import iterate_copies, read_copy, read_sources, read_state
 from webhook.inspect.workloads import RUNNING
@@ -95,9 +95,6 @@ def unretired_names(running: Configuration | None, chosen: Configuration) -> lis
 
 
 _T = TypeVar("_T")
-
-FEW = 8
-"""Up to this many namespaces are read one by one; for more, one list of the whole cluster is cheaper."""
 
 LISTS_AT_ONCE = 4
 

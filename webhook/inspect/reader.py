@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+FEW = 8
+"""Up to this many namespaces are read one by one; for more, one list of the whole cluster is cheaper."""
+
 UNAUTHORIZED = 401
 
 _NEXT = "Next: kubectl config get-contexts"

@@ -117,8 +117,8 @@ class CopyResult(NamedTuple):
     """The Secret with a copy's name in a namespace, if there is one, and what is in it.
 
     Registries and expiries are left out if the Secret lacks the labels of the release, because its content is not read
-    then. ``known`` is False if it could not be read. ``tenant`` is the same Secret as nodes read it, if it belongs to
-    the namespace.
+    then. ``is_known`` is False if it could not be read. ``tenant`` is the same Secret as nodes read it, if it belongs
+    to the namespace.
     """
 
     copy: Copy | None

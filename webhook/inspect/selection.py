@@ -25,11 +25,10 @@ from webhook.inspect.explain_input import (
     read_background,
     workload_selector,
 )
-from webhook.inspect.forecast import FEW
 from webhook.inspect.healing import read_pending, read_records, refused_evictions
 from webhook.inspect.namespaces import read_namespace, refuse_wrong_selector
 from webhook.inspect.obstacles import read_reports, read_writer_of_all, with_reports
-from webhook.inspect.reader import lacking
+from webhook.inspect.reader import FEW, lacking
 from webhook.inspect.secrets import CopyResult, list_copies, read_copy
 from webhook.inspect.workloads import RUNNING
 from webhook.kube.objects import to_namespace

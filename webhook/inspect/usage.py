@@ -18,6 +18,7 @@ import msgspec
 
 from webhook.errors import Forbidden, UsageError
 from webhook.inspect.namespaces import find_namespace, list_namespaces, refuse_absent, unlisted_pods
+from webhook.inspect.reader import FEW
 from webhook.inspect.secrets import decode_as_kubelet
 from webhook.inspect.workloads import RUNNING
 from webhook.kube.objects import SecretObject, decode_secret, to_copy
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from webhook.inspect.reader import Reader
     from webhook.inspect.release import InstalledRelease
     from webhook.rules.objects import Namespace
-
-FEW = 8
-"""Up to this many namespaces are read one by one; for more, one list of the whole cluster is cheaper."""
 
 READS_AT_ONCE = 8
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -12,6 +13,8 @@ from webhook.rules.labels import Operator, Requirement, Selector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_HTTPS = 443
 
 SUFFIX = ".pullsecrets.webhook"
 """Suffix of the name of each of our webhooks, in every release."""
@@ -33,6 +36,16 @@ class ClientConfig(msgspec.Struct, frozen=True, rename="camel"):
     url: str | None = None
     service: ServiceReference | None = None
     ca_bundle: str = ""
+
+    @property
+    def host(self) -> str:
+        """The host of the URL; empty without one."""
+        return urlsplit(self.url or "").hostname or ""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the URL. Raises ValueError for a port above 65535, which the API server accepts."""
+        return self.host, urlsplit(self.url or "").port or _HTTPS
 
 
 class _Expression(msgspec.Struct, frozen=True):

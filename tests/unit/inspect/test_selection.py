@@ -11,8 +11,7 @@ from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.inspect.test_release import put_release
 from webhook.errors import UsageError
 from webhook.inspect.explain_input import explain_live
-from webhook.inspect.forecast import FEW
-from webhook.inspect.reader import Reader
+from webhook.inspect.reader import FEW, Reader
 from webhook.inspect.release import ReleaseQuery, find_release
 from webhook.inspect.selection import Selection, explain_selection
 from webhook.kube.client import Client

@@ -11,9 +11,9 @@ from tests.unit.fake_apiserver.faults import Answer
 from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.inspect.test_release import put_release
 from tests.unit.inspect.test_selection import OPTED_IN
-from webhook.inspect.reader import Reader
+from webhook.inspect.reader import FEW, Reader
 from webhook.inspect.release import ReleaseQuery, find_release
-from webhook.inspect.usage import FEW, read_pod_groups
+from webhook.inspect.usage import read_pod_groups
 from webhook.kube.client import Client
 from webhook.kube.listing import PAGE_LIMIT
 from webhook.report.pod_groups import PodGroup

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ssl
 from base64 import b64decode
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from certs.validity import certificates_in, chain_of, check_key, check_purpose, covers
 from certs.verify import is_trusted
 from webhook.errors import CertificateInvalid, Forbidden
 from webhook.inspect.checks.result import Check, CheckResult, Context, finding, lacking, note, unknown
+from webhook.inspect.explain_input import HANDSHAKE_SECONDS
 from webhook.kube.objects import AUTHORITY_KEY, CERTIFICATE_KEY, PRIVATE_KEY_KEY, decode_secret
 from webhook.kube.resources import MUTATING_WEBHOOK_CONFIGURATIONS, SECRETS
 from webhook.kube.webhook_configuration import decode_webhook_configuration
@@ -33,9 +33,6 @@ RENEWED_SHARE = 0.8
 
 _OF_REGISTERED = ("PSW015", "PSW022", "PSW023")
 """The codes that compare the certificate with what the API server calls."""
-
-_HTTPS = 443
-_HANDSHAKE_SECONDS = 3.0
 
 
 def _look_at_certificate(context: Context) -> Iterator[CheckResult]:
@@ -122,7 +119,7 @@ def _used(context: Context, chain: list[Certificate]) -> Iterator[CheckResult]:
     if not covers(chain[0], name):
         yield finding("PSW022", f"the API server calls {name}, and the serving certificate is not for that name")
     if client.url:
-        yield from _served(client.url, chain[0])
+        yield from _served(client, chain[0])
 
 
 def _registered(context: Context) -> WebhookConfiguration | None:
@@ -146,15 +143,13 @@ def _trust(name: str, trusted: bool | None) -> Iterator[CheckResult]:
 def _called(client: ClientConfig) -> str:
     if client.service is not None:
         return f"{client.service.name}.{client.service.namespace}.svc"
-    return urlsplit(client.url or "").hostname or ""
+    return client.host
 
 
-def _served(url: str, stored: Certificate) -> Iterator[CheckResult]:
+def _served(client: ClientConfig, stored: Certificate) -> Iterator[CheckResult]:
+    url = client.url
     try:
-        address = urlsplit(url)
-        # The API server accepts a URL with a port that does not exist, such as 99999; this is a ValueError here.
-        where = (address.hostname or "", address.port or _HTTPS)
-        served = ssl.get_server_certificate(where, timeout=_HANDSHAKE_SECONDS)
+        served = ssl.get_server_certificate(client.address, timeout=HANDSHAKE_SECONDS)
     except ssl.SSLError as error:
         yield unknown("PSW023", f"the TLS handshake with {url} failed: {error.reason or error}")
         return

@@ -271,11 +271,6 @@ def _command(reader: Reader, code: str, row: Row) -> str:
     return f"pullsecrets explain ns/{row.namespace}"
 
 
-def _few(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{', '.join(names[:SHOWN])}{more}"
-
-
 def _named(row: Row) -> str:
     return f"{row.namespace}/{row.title.partition('/')[2]}"
 
@@ -338,7 +333,7 @@ def _look_at_state(context: Context) -> Iterator[CheckResult]:
         if entry.sources and expected.hash is not None and not same:
             incomplete.append(entry.name)
     if incomplete:
-        yield finding("PSW044", f"Secret {where}/{name} lacks the content of {_few(incomplete)}")
+        yield finding("PSW044", f"Secret {where}/{name} lacks the content of {some(incomplete, SHOWN)}")
 
 
 STORED_STATE = Check(("PSW035", "PSW037", "PSW044"), _look_at_state)

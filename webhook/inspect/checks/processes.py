@@ -11,7 +11,7 @@ from webhook import __version__
 from webhook.errors import Forbidden
 from webhook.inspect.checks.result import Check, CheckResult, Context, finding, note
 from webhook.inspect.obstacles import read_holder
-from webhook.kube.resources import Resource
+from webhook.inspect.release import DEPLOYMENTS
 from webhook.kube.wire import ObjectMeta, decoder
 from webhook.report.explain.obstacle import SKEW
 from webhook.rules.text import listed
@@ -19,8 +19,6 @@ from webhook.rules.text import listed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-
-DEPLOYMENTS = Resource("/apis/apps/v1", "Deployment", "deployments")
 _VERSION_LABEL = "app.kubernetes.io/version"
 _ROLES = ("webhook", "sync")
 
