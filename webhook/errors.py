@@ -4,6 +4,7 @@
 
     PullSecretsError
     ├── UsageError               a request that cannot be done; the command line prints it and exits 2
+    │   ├── ClusterSilent        a cluster that did not answer a command
     │   └── ConfigurationInvalid a document with all its problems
     ├── SourceInvalid            a source Secret that must not be copied
     ├── CredentialsNotIssued     a renewing source did not issue a credential
@@ -42,6 +43,10 @@ class PullSecretsError(Exception):
 
 class UsageError(PullSecretsError):
     """A request that cannot be done: a wrong flag value, a missing file, a port in use."""
+
+
+class ClusterSilent(UsageError):
+    """A cluster that did not answer a command; it may answer the next request."""
 
 
 class Problem(NamedTuple):

@@ -16,7 +16,7 @@ from webhook.cli import options
 from webhook.cli.cluster import reading, release_query_of
 from webhook.cli.lifetimes import parse_duration
 from webhook.cli.printing import standard_output, tell
-from webhook.errors import UsageError
+from webhook.errors import ClusterSilent, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,15 +148,21 @@ def _follow(
     ``acted_on`` is the id that a request was for: sync has handled it when the id is another one.
     """
     deadline = time.monotonic() + seconds
+    stored = None
     with _following(output) as display:
         while True:
-            stored = rotation.read()
-            if stored is not None:
-                display.show(stored, with_line=stored.rollout.id != acted_on)
-                is_handled = stored.rollout.id != acted_on and not rotation.is_behind(stored)
-                if is_handled and (not to_the_end or _is_over(stored)):
-                    return stored, display.line, True
-            if time.monotonic() + POLL_SECONDS > deadline:
+            is_last = time.monotonic() + POLL_SECONDS > deadline
+            try:
+                stored = rotation.read()
+                if stored is not None:
+                    display.show(stored, with_line=stored.rollout.id != acted_on)
+                    is_handled = stored.rollout.id != acted_on and not rotation.is_behind(stored)
+                    if is_handled and (not to_the_end or _is_over(stored)):
+                        return stored, display.line, True
+            except ClusterSilent:  # an API server restarts in less time than a rotation takes
+                if is_last:
+                    raise
+            if is_last:
                 return stored, display.line, False
             time.sleep(POLL_SECONDS)
 

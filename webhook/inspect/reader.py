@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from webhook.errors import ApiUnavailable, Forbidden, NotFound, UsageError
+from webhook.errors import ApiUnavailable, ClusterSilent, Forbidden, NotFound, UsageError
 from webhook.kube.listing import PAGE_LIMIT, page_limit, read_page
 from webhook.kube.wire import ObjectList, decoder
 
@@ -46,7 +46,8 @@ class Reader:
 
         Raises:
             Forbidden: the right to get it is missing.
-            UsageError: the API server does not answer, or does not accept the credentials.
+            ClusterSilent: the API server does not answer.
+            UsageError: the API server does not accept the credentials.
         """
         try:
             return self._answered(lambda: self.client.get(resource, name, namespace))
@@ -90,7 +91,8 @@ class Reader:
         try:
             return ask()
         except ApiUnavailable as error:
-            raise UsageError(f"{self.client.host}: {error}: choose another cluster with --context. {_NEXT}") from None
+            host = self.client.host
+            raise ClusterSilent(f"{host}: {error}: choose another cluster with --context. {_NEXT}") from None
         except Forbidden as error:
             if error.status != UNAUTHORIZED:
                 raise

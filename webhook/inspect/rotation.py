@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from webhook.errors import ApiError, NotFound, SourceInvalid, UsageError
+from webhook.errors import ApiError, ApiUnavailable, NotFound, SourceInvalid, UsageError
 from webhook.inspect.reader import lacking
 from webhook.inspect.secrets import read_sources, read_state
 from webhook.kube.resources import SECRETS
@@ -120,7 +120,12 @@ class Rotation(msgspec.Struct, frozen=True):
         except NotFound:
             raise UsageError(f"source Secret {namespace}/{name} does not exist: create it") from None
         except ApiError as error:
-            raise UsageError(f"source Secret {namespace}/{name} was not changed: {error}") from None
+            raise UsageError(f"source Secret {namespace}/{name} was {_perhaps(error)}not changed: {error}") from None
+
+
+def _perhaps(error: ApiError) -> str:
+    """Return the word for a write without an answer: the API server may have made it."""
+    return "perhaps " if isinstance(error, ApiUnavailable) else ""
 
 
 _PAST = {Verb.PROMOTE: "promoted", Verb.ABORT: "aborted"}
@@ -148,4 +153,4 @@ def request_renewal(client: Client, namespace: str, secret: str) -> None:
             f"Events with kubectl -n {namespace} get events --field-selector involvedObject.name={secret}"
         ) from None
     except ApiError as error:
-        raise UsageError(f"the renewal was not requested: {error}") from None
+        raise UsageError(f"the renewal was {_perhaps(error)}not requested: {error}") from None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.test_progress import Terminal, shown
-from tests.unit.fake_apiserver.faults import Answer
+from tests.unit.fake_apiserver.faults import Answer, Fault
 from tests.unit.fake_apiserver.server import FakeApiServer
 from tests.unit.inspect.test_release import DOCUMENT, put_release
 from tests.unit.inspect.test_revocation import document, put_rotation
@@ -73,3 +73,29 @@ def test_a_missing_right_that_the_error_names_is_told_once(api: FakeApiServer, r
     api.inject(Answer(403), "get", plural="secrets", name="psw-state", times=None)
     code, told = run("revoke", "registry", "--dry-run", "--previous")
     assert (code, told.count("you lack the right to get secrets/psw-state")) == (2, 1)
+
+
+def test_an_api_server_that_restarts_does_not_end_a_rotation_that_is_followed(
+    api: FakeApiServer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_rotation(api, stage=Stage.CANARY)
+    api.inject(Answer(403), "get", plural="secrets", name="harbor", times=None)
+    faults: list[Fault] = []
+
+    def sleep(_seconds: float) -> None:
+        if faults:
+            put_rotation(api, stage=Stage.COMPLETE)
+        else:
+            faults.append(api.inject(Answer(503, b"<html>"), "get", plural="secrets", name="psw-state"))
+
+    monkeypatch.setattr("webhook.cli.rotate.time.sleep", sleep)
+    assert run("rotate", "registry", "--wait")[0] == 0
+    assert faults[0].met == 1
+
+
+def test_a_request_without_an_answer_is_perhaps_made(api: FakeApiServer, run: Run) -> None:
+    put_rotation(api, stage=Stage.CANARY)
+    api.inject(Answer(503, b"<html>"), "patch", plural="secrets")
+    code, told = run("rotate", "registry", "--promote")
+    assert code == 2
+    assert "source Secret pull-secrets/harbor was perhaps not changed: " in told
