@@ -107,7 +107,9 @@ def _usage_error(error: TyperException) -> str:
     # The validation's own prefix, and the layout of its lists, are no part of a sentence.
     message = " ".join(error.format_message().rstrip(".").replace("Value error, ", "").split())
     context = getattr(error, "ctx", None)
-    if getattr(error, "option_name", "") in ("-n", "--namespace"):
+    parameters = context.command.params if context else ()
+    is_about_release = any("--release-namespace" in parameter.opts for parameter in parameters)
+    if is_about_release and getattr(error, "option_name", "") in ("-n", "--namespace"):
         message = f"{message}, because this command is about a release: name it with --release-namespace"
     # A flag without its value has no context.
     command = context.command_path if context else PROGRAM

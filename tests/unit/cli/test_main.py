@@ -40,6 +40,7 @@ def test_without_arguments_the_commands_are_listed(
         (("frob",), "No such command 'frob'"),
         (("help", "frob"), "there is no command frob; list them: pullsecrets help"),
         (("check", "-n", "x"), "this command is about a release: name it with --release-namespace"),
+        (("serve", "-n", "x"), "No such option: -n; see pullsecrets serve --help"),
         (("cleanup", "--namespace=x"), "this command is about a release: name it with --release-namespace"),
         (("check", "--pre", "--wait"), "--pre checks a cluster without an installation: leave out --wait"),
         (("check", "--pre", "--image=x.io/app"), "--pre checks a cluster without an installation: leave out --wait"),

@@ -6,6 +6,7 @@ import io
 import json
 import re
 from base64 import b64encode
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,7 +31,7 @@ from webhook.inspect.release import ReleaseQuery, find_release
 from webhook.inspect.rotation import request_renewal
 from webhook.kube.client import Client
 from webhook.kube.webhook_configuration import ClientConfig
-from webhook.registries.login import Registries
+from webhook.registries.login import Login, LoginResult, Registries
 from webhook.report.explain.registration import Reachability
 from webhook.report.protocol import Severity
 from webhook.rules.brake import digest
@@ -378,3 +379,33 @@ def test_before_an_installation_every_refusal_of_a_pod_is_a_finding(
     ]
     assert found.severity is Severity.FAULT
     assert message in found.detail
+
+
+def test_the_address_of_each_webhook_is_checked(api: FakeApiServer, client: Client) -> None:
+    assert only(client, "PSW022").severity is Severity.OK
+    registered = api.read(f"{CONFIGURATIONS}/psw")
+    assert registered is not None
+    other = {"service": {"namespace": "elsewhere", "name": "other"}}
+    second = {**registered["webhooks"][0], "name": "serviceaccounts.pullsecrets.webhook", "clientConfig": other}
+    api.put(f"{CONFIGURATIONS}/psw", {**registered, "webhooks": [registered["webhooks"][0], second]})
+    assert only(client, "PSW022").detail.startswith("the API server calls other.elsewhere.svc, ")
+
+
+class Refusing(Registries):
+    def pull(self, image: str, credentials: Mapping[str, Credential]) -> LoginResult:
+        assert credentials
+        return LoginResult(Login.REFUSED, f"the registry refuses {image}")
+
+
+@pytest.mark.parametrize(
+    ("sources_of_entry", "severity"),
+    [("{secretName: harbor}", Severity.FAULT), ("{secretName: harbor}, {secretName: unread}", Severity.UNKNOWN)],
+)
+def test_a_refused_pull_is_no_fault_while_a_source_is_unknown(
+    api: FakeApiServer, client: Client, sources_of_entry: str, severity: Severity
+) -> None:
+    put_release(api, "psw", "pull-secrets", document=DOCUMENT.replace("{secretName: harbor}", sources_of_entry))
+    refuse(api, "get", "secrets", "unread")
+    looked_up = check(Reader(client), ReleaseQuery(), (sources.pulls(Refusing(), ["r.io/app:1"]),)).outcomes
+    (found,) = [each for each in looked_up if each.code == "PSW057"]
+    assert found.severity is severity

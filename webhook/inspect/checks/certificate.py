@@ -114,12 +114,12 @@ def _used(context: Context, chain: list[Certificate]) -> Iterator[CheckResult]:
             leaf = chain[0]
             at = min(max(context.now, leaf.not_valid_before_utc), leaf.not_valid_after_utc)
             yield from _trust(hook.name, is_trusted(chain, certificates_in(bundle)[0], at))
-    client = webhook.webhooks[0].client_config
-    name = _called(client)
-    if not covers(chain[0], name):
-        yield finding("PSW022", f"the API server calls {name}, and the serving certificate is not for that name")
-    if client.url:
-        yield from _served(client, chain[0])
+    clients = {_called(hook.client_config): hook.client_config for hook in webhook.webhooks}
+    for name, client in clients.items():
+        if not covers(chain[0], name):
+            yield finding("PSW022", f"the API server calls {name}, and the serving certificate is not for that name")
+        if client.url:
+            yield from _served(client, chain[0])
 
 
 def _registered(context: Context) -> WebhookConfiguration | None:

@@ -211,12 +211,13 @@ def pulls(registries: Registries, images: Sequence[str]) -> Check:
 
     def look(context: Context) -> Iterator[CheckResult]:
         contents = {entry.name: _content(context, entry) for entry in context.installed.configuration.copied}
+        unknown_ones = _partly_known(context)
         for image in images:
             candidates = [(name, content) for name, content in contents.items() if covering_keys(content, image)]
             if not candidates:
-                yield _uncovered(context, image)
+                yield _uncovered(image, unknown_ones)
             for name, content in candidates:
-                yield from _pull_outcome(name, registries.pull(image, content))
+                yield from _pull_outcome(name, registries.pull(image, content), is_partial=name in unknown_ones)
 
     return Check((PULL_CODE,), look)
 
@@ -227,22 +228,29 @@ def _content(context: Context, entry: PullSecret) -> Credentials:
     return merge([(name, credentials) for name, credentials in read if credentials is not None]).credentials
 
 
-def _uncovered(context: Context, image: str) -> CheckResult:
-    """Return the outcome for an image that no known credential covers."""
-    entries, sources = context.installed.configuration.pull_secrets, context.sources()
-    unknown_ones = [
+def _partly_known(context: Context) -> list[str]:
+    """Return the pull secrets that can have other credentials than those that are read here."""
+    sources = context.sources()
+    return [
         entry.name
-        for entry in entries
+        for entry in context.installed.configuration.pull_secrets
         if entry.tenant_owned or entry.tokens or any(sources.credentials(name) is None for name in entry.sources)
     ]
+
+
+def _uncovered(image: str, unknown_ones: Sequence[str]) -> CheckResult:
+    """Return the outcome for an image that no known credential covers."""
     if unknown_ones:
         return unknown(PULL_CODE, f"{image}: not all credentials of {some(unknown_ones, SHOWN)} can be read here")
     return finding(PULL_CODE, f"no pull secret has a credential for {image}")
 
 
-def _pull_outcome(secret: str, result: LoginResult) -> Iterator[CheckResult]:
+def _pull_outcome(secret: str, result: LoginResult, *, is_partial: bool) -> Iterator[CheckResult]:
     detail = f"with pull secret {secret}: {result.message}"
-    if result.login is Login.REFUSED:
+    if result.login is Login.REFUSED and is_partial:
+        # A credential that is not read here can be more specific, or be in the copy instead.
+        yield unknown(PULL_CODE, f"{detail}; not all credentials of {secret} can be read here")
+    elif result.login is Login.REFUSED:
         yield finding(PULL_CODE, detail)
     elif result.login is Login.UNKNOWN:
         yield unknown(PULL_CODE, detail)
