@@ -409,3 +409,19 @@ def test_a_refused_pull_is_no_fault_while_a_source_is_unknown(
     looked_up = check(Reader(client), ReleaseQuery(), (sources.pulls(Refusing(), ["r.io/app:1"]),)).outcomes
     (found,) = [each for each in looked_up if each.code == "PSW057"]
     assert found.severity is severity
+
+
+@pytest.mark.parametrize(
+    ("verb", "plural", "name", "codes"),
+    [
+        ("get", "leases", "psw-sync", {"PSW060"}),
+        ("list", "namespaces", "", {"PSW031", "PSW032", "PSW033", "PSW063", "PSW070", "PSW071"}),
+    ],
+)
+def test_a_missing_right_hides_only_what_needs_it(
+    api: FakeApiServer, client: Client, verb: str, plural: str, name: str, codes: set[str]
+) -> None:
+    refuse(api, verb, plural, name)
+    found = {each.code for outcomes in looked(client).values() for each in outcomes if each.lacks}
+    of_forecast = {"PSW040", "PSW041", *(f"PSW05{number}" for number in range(7))}
+    assert found - of_forecast == codes

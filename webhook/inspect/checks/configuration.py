@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from webhook.rules.state_document import HeldRemovals, StoredRollout
 
 
-def _look_at_configuration(context: Context) -> Iterator[CheckResult]:
+def _look_at_namespaces(context: Context) -> Iterator[CheckResult]:
     configuration = context.installed.configuration
     others = opt_in_labels(context.reader)
     unused = {entry.name for entry in configuration.pull_secrets}
@@ -63,8 +63,11 @@ def _look_at_configuration(context: Context) -> Iterator[CheckResult]:
             yield from _labels(namespace, configuration, others)
     for name in sorted(unused):
         yield note("PSW032", f"no namespace is selected for {name}")
+
+
+def _look_at_names(context: Context) -> Iterator[CheckResult]:
     yield from _dropped(context)
-    for name in configuration.source_names:
+    for name in context.installed.configuration.source_names:
         if (stem := without_hash(name)) is not None:
             yield note("PSW036", f"the name of source {name} ends with a hash: name it {stem}, and turn the hash off")
     yield from _issued_before(context)
@@ -122,7 +125,9 @@ def _labels(namespace: Namespace, configuration: Configuration, others: frozense
         yield finding("PSW031", detail, command)
 
 
-CONFIGURATION = Check(("PSW031", "PSW032", "PSW033", "PSW034", "PSW036"), _look_at_configuration)
+OPT_IN = Check(("PSW031", "PSW032", "PSW033"), _look_at_namespaces)
+
+NAMES = Check(("PSW034", "PSW036"), _look_at_names)
 
 
 SHOWN = 5

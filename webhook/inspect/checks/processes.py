@@ -57,7 +57,6 @@ _decode_deployment: Callable[[bytes], Deployment] = decoder(Deployment)
 
 
 def _look(context: Context) -> Iterator[CheckResult]:
-    yield from _leader(context)
     deployments = list(_deployments(context))
     names = {f"{context.installed.fullname}-{role}" for role in _ROLES}
     if absent := sorted(names - {deployment.metadata.name for deployment in deployments}):
@@ -120,4 +119,6 @@ def clock_skew(server: str, now: datetime) -> Iterator[CheckResult]:
         yield finding("PSW063", f"the clock of the API server is {abs(skew).total_seconds():.0f} s {ahead} this one")
 
 
-PROCESSES = Check(("PSW060", "PSW061", "PSW062"), _look)
+LEADER = Check(("PSW060",), _leader)
+
+PROCESSES = Check(("PSW061", "PSW062"), _look)

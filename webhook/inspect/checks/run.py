@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from webhook.errors import ConfigurationAbsent, ConfigurationInvalid, Forbidden, PullSecretsError
 from webhook.inspect.checks.certificate import CERTIFICATE, REGISTRATION
 from webhook.inspect.checks.codes import AFTER
-from webhook.inspect.checks.configuration import CONFIGURATION, COPIES, HEALING, STORED_STATE
-from webhook.inspect.checks.processes import PROCESSES
+from webhook.inspect.checks.configuration import COPIES, HEALING, NAMES, OPT_IN, STORED_STATE
+from webhook.inspect.checks.processes import LEADER, PROCESSES
 from webhook.inspect.checks.result import Check, CheckResult, Checkup, Context, finding, lacking, unknown
 from webhook.inspect.checks.rights import GUARDED, REHEARSAL, RIGHTS
 from webhook.inspect.checks.sources import ENTRIES, EXPIRY, ON_REQUEST, RENEWING
@@ -30,12 +30,14 @@ CHECKS: tuple[Check, ...] = (
     RIGHTS,
     REGISTRATION,
     CERTIFICATE,
-    CONFIGURATION,
+    OPT_IN,
+    NAMES,
     ENTRIES,
     EXPIRY,
     RENEWING,
     STORED_STATE,
     COPIES,
+    LEADER,
     PROCESSES,
     REHEARSAL,
     HEALING,
