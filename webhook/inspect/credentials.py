@@ -41,11 +41,19 @@ def find_entries(installed: InstalledRelease, name: str) -> list[PullSecret]:
     """Return the pull secrets with this name, or with a source of this name. Raises UsageError if there are none."""
     configuration = installed.configuration
     secret = _renewing(installed).get(name, name)
-    entries = [entry for entry in configuration.pull_secrets if name == entry.name or secret in entry.sources]
+    entries = [
+        entry
+        for entry in configuration.pull_secrets
+        if name == entry.name or secret in entry.sources or _has_token(entry, name)
+    ]
     if not entries:
         source_list = listed(sorted({*configuration.source_names, *_renewing(installed)})) or "none"
         raise UsageError(f"release {installed.release.name} has no source {name}: its sources are {source_list}")
     return entries
+
+
+def _has_token(entry: PullSecret, name: str) -> bool:
+    return any(token.name == name for token in entry.tokens)
 
 
 def _renewing(installed: InstalledRelease) -> dict[str, str]:
@@ -66,6 +74,8 @@ def find_source(installed: InstalledRelease, name: str) -> str:
             f"Secret {name} belongs to each namespace, so its owners revoke what is in it. "
             f"Next: kubectl pullsecrets usage {name}"
         )
+    if name != entry.name and _has_token(entry, name):
+        raise UsageError(f"source {name} is a token of each namespace: revoke the ServiceAccounts at the registry")
     if len(entry.sources) == 1:
         return entry.sources[0]
     if entry.sources:
