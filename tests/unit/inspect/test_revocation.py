@@ -64,11 +64,11 @@ def test_an_ambiguous_or_unknown_name_is_an_error(api: FakeApiServer, client: Cl
     assert str(refused.value) == message
 
 
-TOKEN = "name: zot, registry: zot.io, username: u, audience: zot, serviceAccountName: puller, perNamespace: true"
+OF_NAMESPACE = "name: zot, registry: zot.io, username: u, audience: zot, serviceAccountName: puller, perNamespace: true"
 
 
 def test_a_token_of_each_namespace_is_a_source_and_not_revoked_here(api: FakeApiServer, client: Client) -> None:
-    sources = f"{{secretName: harbor}}, {{serviceAccountToken: {{{TOKEN}}}}}"
+    sources = f"{{secretName: harbor}}, {{serviceAccountToken: {{{OF_NAMESPACE}}}}}"
     put_release(api, "psw", "pull-secrets", document=DOCUMENT.replace("{secretName: harbor}", sources))
     with pytest.raises(UsageError) as refused:
         find_source(find_release(Reader(client), ReleaseQuery()), "zot")
