@@ -199,17 +199,21 @@ def test_a_secret_in_the_place_of_the_state_tells_nothing_of_holds(api: FakeApiS
 
 
 @pytest.mark.parametrize("present", [True, False])
+@pytest.mark.parametrize(
+    ("copies", "total", "words"),
+    [(1, 1, "1 of 1 copy"), (5, 6, "5 of 6 copies"), (1500, 2000, "1,500 of 2,000 copies")],
+)
 def test_a_hold_of_an_earlier_configuration_cannot_be_confirmed(
-    api: FakeApiServer, client: Client, present: bool
+    api: FakeApiServer, client: Client, present: bool, copies: int, total: int, words: str
 ) -> None:
     name = digest(find_release(Reader(client), ReleaseQuery()).configuration) if present else "earlier"
-    put_state(api, data={HELD_KEY: b64encode(encode_held(name, 5, 6)).decode()})
+    put_state(api, data={HELD_KEY: b64encode(encode_held(name, copies, total)).decode()})
     found = only(client, "PSW035")
     assert found.severity is Severity.FAULT
     assert bool(found.command) is present
-    expected = "the configuration would remove 5 of 6 copies, so none of these is removed: correct it, or confirm the"
+    expected = f"the configuration would remove {words}, so the removal is held: correct it, or confirm the"
     if not present:
-        expected = "sync holds the removals of an earlier configuration, 5 of 6 copies, and has not stored what it"
+        expected = f"sync holds the removals of an earlier configuration, {words}, and has not stored what it"
     assert found.detail.startswith(expected)
 
 

@@ -37,7 +37,7 @@ from webhook.rules.ownership import labels_for
 from webhook.rules.renewing import ISSUED_BY_LABEL
 from webhook.rules.rollout import Stage
 from webhook.rules.state_document import STATE_SUFFIX, decode_document
-from webhook.rules.text import listed, some
+from webhook.rules.text import counted, listed, some
 from webhook.sync.state_keeper import problem_of, remedy_of
 
 if TYPE_CHECKING:
@@ -296,16 +296,16 @@ def _stopped(name: str, stored: StoredRollout) -> Iterator[CheckResult]:
 
 def _held(installed: InstalledRelease, held: HeldRemovals) -> CheckResult:
     """Return the finding about held removals; its command confirms those of the present configuration only."""
+    share = f"{held.copies:,} of {counted(held.total, 'copy', 'copies')}"
     if held.digest != digest(installed.configuration):
         return finding(
             "PSW035",
-            f"sync holds the removals of an earlier configuration, {held.copies} of {held.total} copies, and has not "
+            f"sync holds the removals of an earlier configuration, {share}, and has not "
             "stored what it decides about the present one",
         )
     return finding(
         "PSW035",
-        f"the configuration would remove {held.copies} of {held.total} copies, so none of these is removed: correct "
-        "it, or confirm the removals",
+        f"the configuration would remove {share}, so the removal is held: correct it, or confirm the removals",
         confirm_command(installed.release.namespace, f"{installed.fullname}{STATE_SUFFIX}", held.digest),
     )
 
