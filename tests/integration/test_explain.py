@@ -205,8 +205,8 @@ def test_who_may_not_see_the_release_is_told_what_to_give(tenant: Path, team: st
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == (
         "error: no release of pull-secret-webhook was found in this cluster, because you lack the right to list "
-        "mutatingwebhookconfigurations: name it with --release and --release-namespace, and give its configuration "
-        "with --config\n"
+        "mutatingwebhookconfigurations: name it with --release and --release-namespace, and give a configuration "
+        "with --config, if the command has this flag\n"
     )
 
 

@@ -46,6 +46,8 @@ _SHOWN = 5
 
 _FLAGS = "name it with --release and --release-namespace"
 
+_CONFIGURATION = "a configuration with --config, if the command has this flag"
+
 _T = TypeVar("_T")
 
 
@@ -124,8 +126,8 @@ def _refuse_without_configuration(reader: Reader, release_query: ReleaseQuery, w
 def _configuration_absent(release: Release, name: str, content: bytes | None) -> ConfigurationAbsent:
     problem = "does not exist" if content is None else f"has no {DOCUMENT_KEY}"
     return ConfigurationAbsent(
-        f"ConfigMap {release.namespace}/{name} of release {release.name} {problem}: install it again, or give a "
-        f"configuration with --config. Next: helm get manifest {release.name} -n {release.namespace} | "
+        f"ConfigMap {release.namespace}/{name} of release {release.name} {problem}: install it again, or give "
+        f"{_CONFIGURATION}. Next: helm get manifest {release.name} -n {release.namespace} | "
         "kubectl apply -f -"
     )
 
@@ -206,7 +208,7 @@ def _not_found(reader: Reader, release_query: ReleaseQuery, others: list[str]) -
     if release_query.name and others:
         return f"there is no {name} {where}, but {some(others, _SHOWN)}: choose with --release"
     if reader.missing:
-        configuration = "" if release_query.configuration else ", and give its configuration with --config"
+        configuration = "" if release_query.configuration else f", and give {_CONFIGURATION}"
         return f"no {name} was found {where}, because {next(iter(reader.missing))}: {_FLAGS}{configuration}"
     return f"no {name} was found {where}: check --context, install the chart, or {_FLAGS}"
 
@@ -278,7 +280,7 @@ def _installed(
     if chosen is None:
         raise UsageError(
             f"the configuration of release {release.name} in namespace {release.namespace} cannot be read with your "
-            f"rights: give one with --config, or ask for get on configmap {fullname} there"
+            f"rights: give {_CONFIGURATION}, or ask for get on configmap {fullname} there"
         )
     return InstalledRelease(release, fullname, chosen.excluding(release.namespace), running, webhook, may_list)
 

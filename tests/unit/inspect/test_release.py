@@ -169,7 +169,9 @@ def test_a_copy_in_the_namespace_leads_to_its_release(api: FakeApiServer, client
     reader = Reader(client)
     installed = find_release(reader, ReleaseQuery(configuration=OTHER, near=("team-a",)))
     assert (installed.release.name, installed.release.namespace) == ("psw", "pull-secrets")
-    assert "cannot be read with your rights: give one with --config" in refusal(client, near=("team-a",))
+    assert "cannot be read with your rights: give a configuration with --config, if the" in refusal(
+        client, near=("team-a",)
+    )
 
 
 def test_without_any_right_the_sentence_says_what_to_give(api: FakeApiServer, client: Client) -> None:
@@ -177,8 +179,8 @@ def test_without_any_right_the_sentence_says_what_to_give(api: FakeApiServer, cl
     refuse(api, "mutatingwebhookconfigurations", "configmaps", "serviceaccounts", "deployments", "secrets")
     assert refusal(client, near=("team-a",)) == (
         "no release of pull-secret-webhook was found in this cluster, because you lack the right to list "
-        "mutatingwebhookconfigurations: name it with --release and --release-namespace, and give its configuration "
-        "with --config"
+        "mutatingwebhookconfigurations: name it with --release and --release-namespace, and give a configuration "
+        "with --config, if the command has this flag"
     )
     reader = Reader(client)
     installed = find_release(reader, ReleaseQuery("pull-secrets", "psw", OTHER))
