@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from webhook.errors import ApiError, ApiUnavailable, NotFound, SourceInvalid, UsageError
+from webhook.errors import ApiError, ApiUnavailable, Invalid, NotFound, SourceInvalid, UsageError
 from webhook.inspect.reader import lacking
 from webhook.inspect.secrets import read_sources, read_state
 from webhook.kube.resources import SECRETS
@@ -119,6 +119,13 @@ class Rotation(msgspec.Struct, frozen=True):
             self.reader.client.merge_patch(SECRETS, name, patch, namespace, field_manager=FIELD_MANAGER)
         except NotFound:
             raise UsageError(f"source Secret {namespace}/{name} does not exist: create it") from None
+        except Invalid as error:
+            # The message of the API server is not in the error, because it can quote the credential.
+            look = f"kubectl -n {namespace} get secret {name} -o jsonpath='{{.type}} {{.immutable}}'"
+            raise UsageError(
+                f"source Secret {namespace}/{name} was not changed: {error}; perhaps it is immutable, or of another "
+                f"type than {COPY_TYPE}. Next: {look}"
+            ) from None
         except ApiError as error:
             raise UsageError(f"source Secret {namespace}/{name} was {_perhaps(error)}not changed: {error}") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.unit.inspect.test_release import DOCUMENT, put_release
 from tests.unit.inspect.test_revocation import document, put_rotation
 from tests.unit.inspect.test_usage import put_secret
 from webhook.cli import main
+from webhook.rules.dockerconfig import COPY_TYPE
 from webhook.rules.rollout import Stage
 
 IS_OVER = "the time limit of 1s is over; look again: kubectl pullsecrets rotate registry"
@@ -99,3 +101,16 @@ def test_a_request_without_an_answer_is_perhaps_made(api: FakeApiServer, run: Ru
     code, told = run("rotate", "registry", "--promote")
     assert code == 2
     assert "source Secret pull-secrets/harbor was perhaps not changed: " in told
+
+
+def test_a_source_that_cannot_be_replaced_is_looked_at(api: FakeApiServer, run: Run, tmp_path: Path) -> None:
+    put_rotation(api)
+    file = tmp_path / "config.json"
+    file.write_text(document("newer"))
+    status = {"kind": "Status", "status": "Failure", "code": 422, "message": 'data: Forbidden: "newer" is immutable'}
+    api.inject(Answer(422, json.dumps(status).encode()), "patch", plural="secrets")
+    code, told = run("rotate", "registry", "--from-file", str(file))
+    assert code == 2
+    assert "newer" not in told
+    look = "kubectl -n pull-secrets get secret harbor -o jsonpath='{.type} {.immutable}'"
+    assert told.endswith(f"; perhaps it is immutable, or of another type than {COPY_TYPE}. Next: {look}\n")
