@@ -159,6 +159,7 @@ def _wait_for_health(look: Callable[[], Checkup], seconds: float) -> Checkup:
     """Check until there are no findings, or the time is over. Return the last report."""
     deadline = time.monotonic() + seconds
     report = look()
+    # A check that could not run does not pass by waiting: a person must grant a right, or reach a registry.
     while report.exit_code == EXIT_FINDINGS and time.monotonic() + POLL_SECONDS < deadline:
         time.sleep(POLL_SECONDS)
         report = look()
