@@ -131,9 +131,9 @@ CODES: Mapping[str, Code] = {
     ),
     "PSW030": Code(
         "configuration valid",
-        "The configuration document in the ConfigMap is invalid, or the ConfigMap does not exist. Running processes "
-        "keep the configuration that they have read. A new process needs a valid one. No other item can be checked "
-        "then.",
+        "The configuration document in the ConfigMap is invalid, or the ConfigMap does not exist or lacks it. Running "
+        "processes keep the configuration that they have read. A new process needs a valid one. No other item can be "
+        "checked then.",
         "Correct the values and upgrade the release. The detail names each mistake with its path.",
     ),
     "PSW031": Code(
