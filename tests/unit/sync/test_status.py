@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -437,7 +438,7 @@ def large(client: Client) -> Iterator[Running]:
             status_index.namespace_failed(name, Result.DENIED)
     queue.add_all(f"namespace-{number:05}" for number in range(NAMESPACES))
     running.loop.sources.configure(CONFIGURATION)
-    running.loop._leading.set()
+    running.loop._leading_since = time.monotonic()
     yield running
     running.loop.caches.stop()
     for reflector in running.loop.caches._reflectors.values():
