@@ -18,7 +18,6 @@ WITHOUT_CREDENTIALS = {
     "validatingadmissionpolicies",
     "validatingadmissionpolicybindings",
     "subjectaccessreviews",
-    "endpointslices",
     "pods",
 }
 """The kinds that an identity may read or review without a name."""

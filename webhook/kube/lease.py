@@ -185,10 +185,17 @@ class LeaseElection:
 
     def _notify(self) -> None:
         leading = self.is_leading()
-        if leading != self._notified:
-            self._notified = leading
-            log.info("leadership gained" if leading else "leadership lost", lease=self._name, identity=self.identity)
+        if leading == self._notified:
+            return
+        log.info("leadership gained" if leading else "leadership lost", lease=self._name, identity=self.identity)
+        try:
             self._on_change(leading)
+        except Exception:
+            # For example, a takeover needs a thread, and a process can be at its limit. The next attempt calls again.
+            # Otherwise this process would hold the Lease and not write.
+            log.exception("change of leadership not handled", lease=self._name)
+            return
+        self._notified = leading
 
     def _try_once(self) -> None:
         lease = self._observed

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 def is_older(candidate: str, other: str) -> bool:
     """Return whether a resourceVersion is older than another one; False if one of them is not a number."""
-    return candidate.isdecimal() and other.isdecimal() and int(candidate) < int(other)
+    if not (candidate.isdecimal() and other.isdecimal()):
+        return False
+    # int() refuses more than 4,300 digits, and an annotation can have them. The API server writes no leading zeros.
+    return (len(candidate), candidate) < (len(other), other)
 
 
 REVISION_ANNOTATION = "pullsecrets.webhook/configuration"

@@ -604,3 +604,18 @@ def test_it_is_deleted_once_nobody_competes(api: FakeApiServer, client: Client) 
     delete_lease(client, lease)
     delete_lease(client, lease)
     assert api.read(LEASE) is None
+
+
+def test_a_takeover_that_cannot_begin_is_tried_again(client: Client) -> None:
+    changes: list[bool] = []
+
+    def on_change(leading: bool) -> None:
+        changes.append(leading)
+        if len(changes) == 1:
+            raise RuntimeError("can't start new thread")
+
+    election = LeaseElection(client, "system", "sync", "one", on_change, timing=QUICK)
+    election.start()
+    until(lambda: changes[:2] == [True, True])
+    election.stop()
+    assert changes[2:] == [False]

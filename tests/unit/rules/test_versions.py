@@ -32,6 +32,11 @@ def test_only_a_lower_version_of_the_same_object_is_older() -> None:
     assert not Revision("uid", "10", "other").is_older_than(NEWER)
     assert not Revision("uid", "11", "other").is_older_than(NEWER)
     assert not Revision("recreated", "9", "other").is_older_than(NEWER)
+
+
+def test_a_version_of_thousands_of_digits_is_compared_without_an_error() -> None:
+    assert NEWER.is_older_than(Revision(NEWER.uid, "1" * 5_000, "other"))
+    assert not Revision(NEWER.uid, "1" * 5_000, "other").is_older_than(NEWER)
     assert not Revision("uid", "9", "other").is_older_than(None)
 
 
