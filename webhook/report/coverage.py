@@ -15,6 +15,7 @@ import msgspec
 from webhook.report.protocol import RESULT, Line, Severity
 from webhook.rules.credential import decode_base64
 from webhook.rules.dockerconfig import COPY_KEY, LEGACY_KEY
+from webhook.rules.go_json import JsonObject, decode
 from webhook.rules.registry_key import UnusableKey, read_key
 from webhook.rules.text import counted
 
@@ -25,16 +26,12 @@ if TYPE_CHECKING:
     from webhook.rules.configuration import Configuration
 
 
-class _Document(msgspec.Struct):
-    auths: dict[str, msgspec.Raw]
-
-
 def registries_in(payload: bytes) -> frozenset[str]:
     """Return the registries in a ``.dockerconfigjson``; none when it is unreadable."""
-    try:
-        keys = msgspec.json.decode(payload, type=_Document).auths
-    except msgspec.MsgspecError:
-        return frozenset()
+    # A tenant can write it, and the API server accepts deeper nesting than msgspec, and text that is not UTF-8.
+    document = decode(payload)
+    auths = document.named("auths") if isinstance(document, JsonObject) else ()
+    keys = [key for value in auths if isinstance(value, JsonObject) for key, _ in value.pairs]
     return frozenset(registry for key in keys if (registry := _registry(key)) is not None)
 
 
