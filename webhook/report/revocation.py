@@ -84,7 +84,7 @@ class Prediction(ImageResult):
 
     words = REVOKE_RESULTS
     is_public: bool | None = None
-    """True if the image can be pulled when no Secret covers it; None if the registry was not asked."""
+    """True if the image can be pulled when no Secret covers it; None if the registry was not asked or did not answer."""
 
 
 class Revocation(ImageReport[Prediction], frozen=True):
@@ -179,6 +179,15 @@ def predict(
     return Revocation(revoked.name, tuple(predictions), answers is not None)
 
 
+_PUBLIC = {
+    PullAnswer.ACCEPTED: True,
+    PullAnswer.PUBLIC: True,
+    PullAnswer.REFUSED: False,
+    PullAnswer.UNKNOWN: None,
+}
+"""Whether an image can be pulled without any credential, by the answer to a request without one."""
+
+
 class _Case(msgspec.Struct, frozen=True):
     """One image of one group, with the credentials that remain, and the Secrets that could not be read."""
 
@@ -193,9 +202,8 @@ class _Case(msgspec.Struct, frozen=True):
         """Return the prediction. It ``is_certain`` that the kubelet tries the revoked credential, or it may do so."""
         severity, message = self._judge() if is_certain else (Severity.UNKNOWN, self._unread("may have the credential"))
         credentials = tuple(f"{self.owners.origin(offer)} ({offer.key})" for offer in self.others)
-        is_public = None if self.answers is None else self._access() is PullAnswer.PUBLIC
         where = (self.group.namespace, self.group.workload, self.image)
-        return Prediction(*where, severity, message, credentials, is_public=is_public)
+        return Prediction(*where, severity, message, credentials, is_public=_PUBLIC[self._access()])
 
     def _judge(self) -> tuple[Severity, str]:
         malformed = self.group.in_state(SecretState.MALFORMED)

@@ -76,20 +76,21 @@ def test_without_the_registries_a_pull_fails_or_is_unknown(secrets: list[Referen
     [
         ([COPY], NO, NO, ("fails", False)),
         ([COPY], NO, PUBLIC, ("fails", True)),
-        ([COPY], NO, SILENT, ("fails", False)),
-        ([COPY], NO, YES, ("works", False)),
+        ([COPY], NO, SILENT, ("fails", None)),
+        ([COPY], NO, YES, ("works", True)),
         ([COPY, THEIRS], YES, NO, ("works", False)),
         ([COPY, THEIRS], NO, NO, ("fails", False)),
         ([COPY, THEIRS], NO, PUBLIC, ("fails", True)),
         ([COPY, THEIRS], SILENT, NO, ("unknown", False)),
-        ([COPY, THEIRS], SILENT, YES, ("works", False)),
+        ([COPY, THEIRS], SILENT, YES, ("works", True)),
         ([COPY, THEIRS, UNREAD], NO, NO, ("unknown", False)),
         ([COPY, THEIRS, UNREAD], YES, NO, ("works", False)),
-        ([COPY, THEIRS, BROKEN], YES, YES, ("fails", False)),
+        ([COPY, THEIRS, BROKEN], YES, YES, ("fails", True)),
+        ([UNREAD], NO, NO, ("unknown", None)),
     ],
 )
 def test_with_the_registries_the_answers_decide(
-    secrets: list[ReferencedSecret], others: PullAnswer, without: PullAnswer, expected: tuple[str, bool]
+    secrets: list[ReferencedSecret], others: PullAnswer, without: PullAnswer, expected: tuple[str, bool | None]
 ) -> None:
     (found,) = predicted(*secrets, others=others, without=without).images
     assert (found.result, found.is_public) == expected
