@@ -10,6 +10,7 @@ import msgspec
 from webhook.errors import SourceInvalid
 from webhook.report.preview.row import Effect, PreviewReason
 from webhook.rules.configuration import Reason
+from webhook.rules.copy_metadata import NOTHING_STORED, stored_metadata
 from webhook.rules.credential import SourceReason, decode_base64
 from webhook.rules.dockerconfig import COPY_KEY, Credentials, content_hash, merge, parse_source, render
 from webhook.rules.expiry import NO_EXPIRIES, Expiries, ExpiryReason
@@ -250,6 +251,7 @@ def read_copy(manifest: Manifest, release_namespace: str, namespace_uid: str) ->
         type=(secret.type if secret is not None else None) or _DEFAULT_TYPE,
         immutable=secret is not None and secret.immutable is True,
         terminating=secret is not None and secret.metadata.deletion_timestamp is not None,
+        metadata=NOTHING_STORED if secret is None else stored_metadata(secret.labels, secret.annotations),
     )
 
 

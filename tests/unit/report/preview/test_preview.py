@@ -12,6 +12,7 @@ from webhook.files.configuration import parse
 from webhook.report.preview.manifest import Manifest
 from webhook.report.preview.preview import Preview, preview
 from webhook.rules.configuration import OptIn, PullSecret
+from webhook.rules.copy_metadata import CopyMetadata
 
 CONFIGURATION = parse(
     """
@@ -470,6 +471,18 @@ def test_a_copy_that_is_among_the_files_is_compared(copy: Manifest, expected: tu
     row = checked(copy, secret("harbor"), secret("ghcr"), namespace_of()).rows[-1]
     assert (row.effect, row.reason) == expected
     assert ("made again" in row.message) == bool(copy.body.get("immutable"))
+
+
+@pytest.mark.parametrize(
+    ("team", "expected"), [("payments", ("none", "copy-current")), ("web", ("update", "copy-due"))]
+)
+def test_the_labels_of_a_copy_that_is_among_the_files_are_compared(team: str, expected: tuple[str, str]) -> None:
+    (entry, *_), written = CONFIGURATION.pull_secrets, CopyMetadata((("team", "payments"),), (("note", "x"),))
+    configuration = replace(CONFIGURATION, pull_secrets=(replace(entry, copies=written),))
+    metadata = {"labels": {**OUR_LABELS, "team": team}, "annotations": written.written_annotations}
+    manifests = [existing(metadata=metadata), secret("harbor"), secret("ghcr"), namespace_of()]
+    row = preview(manifests, configuration, "pull-secrets", NOW).rows[-1]
+    assert (row.effect, row.reason) == expected
 
 
 def test_a_copy_whose_sources_are_unseen_is_taken_as_it_is() -> None:
