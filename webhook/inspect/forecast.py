@@ -218,7 +218,7 @@ class _Forecast:
         """Yield one row for all copies of a pull secret that are kept: a row for each would hide the cause."""
         for name, content in expected.items():
             if number := kept.get(f"Secret/{name}", 0):
-                them = "1 copy is" if number == 1 else f"{number} copies are"
+                them = counted(number, "copy is", "copies are")
                 unchanged = "as it is" if number == 1 else "as they are"
                 how = unchanged if content.last_good is None else "with the last good content"
                 message = f"{them} kept {how}, because {content.problem}"

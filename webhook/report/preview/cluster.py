@@ -15,13 +15,13 @@ from webhook.report.preview.copies import copy_rows, hashes_for
 from webhook.report.preview.deciding import decide_in, removed_sentence, sentence
 from webhook.report.preview.preview import judged
 from webhook.report.preview.row import Effect, PreviewReason, Row
-from webhook.rules.actions import FindingReason
+from webhook.rules.actions import FindingReason, RemoveReferences
 from webhook.rules.backfill import subject_of
 from webhook.rules.configuration import Reason
 from webhook.rules.dangling import names_written_by_us
 from webhook.rules.plan import plan_namespace
 from webhook.rules.references import References
-from webhook.rules.text import listed
+from webhook.rules.text import counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -78,14 +78,15 @@ class Forecaster:
 
     def _of_account(self, namespace: Namespace, account: ServiceAccount, plan: NamespacePlan) -> Row:
         subject = subject_of(account, namespace)
-        written, removed = _added(plan, account), _removed(plan, account)
+        written, removal = _added(plan, account), _removal(plan, account)
+        removed = removal.names
         decision = decide_in(namespace, subject, self.configuration)
         added = written
         if written or removed or any(hand_back.service_account is account for hand_back in plan.hand_backs):
             # The controller's write passes the webhook, which adds all due references with or without a copy.
             added = (*written, *self._added_at_admission(namespace, subject, written, removed))
         effect, reason, message = (
-            _changed(added, removed, self.configuration)
+            _changed(added, removal, self.configuration)
             if added or removed
             else self._unchanged(account, subject, decision, plan)
         )
@@ -122,7 +123,12 @@ class Forecaster:
         if decision.added:
             waiting = [each.reason for each in plan.findings if each.secret in decision.added]
             reason = waiting[0] if waiting else PreviewReason.COPY_NOT_SEEN
-            return Effect.NONE, reason, f"{listed(decision.added)} is due as soon as its copy exists"
+            waits = (
+                "is due as soon as its copy exists"
+                if len(decision.added) == 1
+                else "are due as soon as their copies exist"
+            )
+            return Effect.NONE, reason, f"{listed(decision.added)} {waits}"
         return Effect.NONE, decision.reason, sentence(decision.reason, subject, self.configuration, decision)
 
 
@@ -131,13 +137,14 @@ def _added(plan: NamespacePlan, account: ServiceAccount) -> tuple[str, ...]:
     return tuple(name for action in actions if action.service_account is account for name in action.names)
 
 
-def _removed(plan: NamespacePlan, account: ServiceAccount) -> tuple[str, ...]:
-    return tuple(name for removal in plan.removals if removal.service_account is account for name in removal.names)
+def _removal(plan: NamespacePlan, account: ServiceAccount) -> RemoveReferences:
+    found = (removal for removal in plan.removals if removal.service_account is account)
+    return next(found, RemoveReferences(account, ()))
 
 
-def _changed(added: Sequence[str], removed: Sequence[str], configuration: Configuration) -> tuple[Effect, str, str]:
+def _changed(added: Sequence[str], removal: RemoveReferences, configuration: Configuration) -> tuple[Effect, str, str]:
     due = f"{listed(added)} {'is' if len(added) == 1 else 'are'} due here and not yet referenced" if added else ""
-    gone = removed_sentence(removed, configuration)
+    gone = removed_sentence(removal.names, configuration, removal.without_copy)
     reason = Reason.INJECTED if added else PreviewReason.COPY_NOT_WANTED
     return Effect.REFERENCES, reason, "; ".join(filter(None, (due, gone)))
 
@@ -170,12 +177,8 @@ def _summaries(waiting: Mapping[str, Sequence[Row]], where: str) -> Iterator[Row
     for name, rows in waiting.items():
         copies = sum(row.is_copy for row in rows)
         accounts = len(rows) - copies
-        missing = "1 copy is missing" if copies == 1 else f"{copies} copies are missing"
-        lacking = (
-            "1 ServiceAccount lacks the reference"
-            if accounts == 1
-            else f"{accounts} ServiceAccounts lack the reference"
-        )
+        missing = counted(copies, "copy is missing", "copies are missing")
+        lacking = counted(accounts, "ServiceAccount lacks the reference", "ServiceAccounts lack the reference")
         parts = [part for number, part in ((copies, missing), (accounts, lacking)) if number]
         message = f"{' and '.join(parts)}: {rows[0].message}"
         yield Row(where, f"PullSecret/{name}", Effect.PROBLEM, FindingReason.SOURCE_UNAVAILABLE, message)

@@ -9,7 +9,7 @@ from webhook.rules.gates import BY_REASON, Case, Decision, decide
 from webhook.rules.text import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from webhook.rules.configuration import Configuration
     from webhook.rules.objects import Namespace, Subject
@@ -36,12 +36,12 @@ def sentence(reason: Reason, subject: Subject, configuration: Configuration, dec
     return stop_sentence(reason, Case(configuration, subject.namespace, None, subject), decision)
 
 
-def removed_sentence(names: Sequence[str], configuration: Configuration) -> str:
-    """Return why references are removed, as a clause; empty for no names."""
-    copies = [name for name in names if name in configuration.secret_names]
-    tenants = [name for name in names if name not in copies]
+def removed_sentence(names: Sequence[str], configuration: Configuration, without_copy: Collection[str] = ()) -> str:
+    """Return why references are removed, as a clause; empty for no names. No Secret has a name in ``without_copy``."""
+    copies = [name for name in names if name in configuration.secret_names and name not in without_copy]
+    others = [name for name in names if name not in copies]
     parts = [f"the copy of {listed(copies)} will be deleted"] if copies else []
-    parts += [f"{listed(tenants)} {'is' if len(tenants) == 1 else 'are'} not due any more"] if tenants else []
+    parts += [f"{listed(others)} {'is' if len(others) == 1 else 'are'} not due any more"] if others else []
     return "; ".join(parts)
 
 

@@ -11,6 +11,7 @@ from webhook.report.preview.row import Effect, Row
 from webhook.report.preview.secrets import Expected
 from webhook.rules.configuration import Configuration, NameFilter, PullSecret, Reason
 from webhook.rules.dockerconfig import content_hash
+from webhook.rules.managed_fields import ListOwnership
 from webhook.rules.objects import Copy, Namespace, NamespaceState, ServiceAccount, Subject
 from webhook.rules.ownership import Mark
 from webhook.rules.references import References
@@ -96,6 +97,20 @@ def test_what_is_due_and_has_no_copy_waits_while_nothing_else_is_written() -> No
     row = rows(copy("pull"), accounts=(account("pull"),))[-1]
     assert (row.effect, row.reason, row.added) == ("none", "source-unavailable", ())
     assert row.message == "late is due as soon as its copy exists"
+
+
+def test_several_names_that_wait_for_their_copies_are_plural() -> None:
+    expected = {name: Expected(problem="it does not exist") for name in ("pull", "late")}
+    state = NamespaceState(TEAM, {}, (account(),))
+    (*_, row) = Forecaster(CONFIGURATION, expected).of_namespace(state)
+    assert row.message == "pull and late are due as soon as their copies exist"
+
+
+def test_a_reference_without_a_copy_that_is_not_due_any_more_has_no_copy_to_delete() -> None:
+    written_by_us = replace(account("pull", "old"), ownership=ListOwnership(ours=0))
+    row = rows(copy("old"), accounts=(written_by_us,), namespace=Namespace("team-a"))[-1]
+    assert row.removed == ("old", "pull")
+    assert row.message == "the copy of old will be deleted; pull is not due any more"
 
 
 @pytest.mark.parametrize(
@@ -184,3 +199,9 @@ def test_what_waits_for_a_source_is_one_row_for_each_pull_secret() -> None:
 def test_rows_of_a_namespace_that_was_named_stay() -> None:
     rows = (missing_copy("team-a"), waiting_account("team-a", "pull"))
     assert summarized(Preview(rows), "psw", lambda name: name == "team-a").rows == rows
+
+
+def test_thousands_of_missing_copies_are_counted_with_separators() -> None:
+    rows = tuple(missing_copy(f"team-{number}") for number in range(1200))
+    (row,) = summarized(Preview(rows), "psw", lambda _: False).rows
+    assert row.message == f"1,200 copies are missing: {WHY}"
