@@ -84,7 +84,7 @@ class Prediction(ImageResult):
 
     words = REVOKE_RESULTS
     is_public: bool | None = None
-    """True if the image can be pulled when no Secret covers it; None if the registry was not asked or did not answer."""
+    """True if the image can be pulled when no Secret covers it; None if the registry has not answered that."""
 
 
 class Revocation(ImageReport[Prediction], frozen=True):

@@ -190,8 +190,8 @@ class RotationForecast(msgspec.Struct, frozen=True):
     def _basis(self) -> str:
         rate = self._rate
         if self.paced_seconds > self.limited_seconds and self.pace is not None:
-            limit = f", of which maxPerSecond allows {rate:,}" if rate else ""
-            return f", if it is as fast as the last one ({_pace_text(self.pace)}{limit})"
+            limit = f"; maxPerSecond allows {counted(rate, 'copy', 'copies')} a second" if rate else ""
+            return f", if it is as fast as the last one ({_pace_text(self.pace)}){limit}"
         return f", at {counted(rate, 'copy', 'copies')} a second (maxPerSecond)" if self.limited_seconds else ""
 
     def _unknown(self) -> str:
@@ -213,7 +213,8 @@ def _pace_text(pace: Pace) -> str:
 def size_text(size: int) -> str:
     """Return a number of bytes for people: ``512 bytes``, ``2.6 MB``."""
     for step, unit in _STEPS:
-        if size >= step:
+        # From 999.5 of the smaller unit on, three digits would be "1e+03".
+        if size >= step * 0.9995:
             return f"{size / step:.3g} {unit}"
     return counted(size, "byte")
 

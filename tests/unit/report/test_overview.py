@@ -63,6 +63,15 @@ def test_problems_come_first() -> None:
     assert first == Paragraph(f"team-a, Secret/{NAME}: a foreign Secret (copy-conflict)", "!", "bold red")
 
 
+@pytest.mark.parametrize(
+    ("title", "command"),
+    [(f"Secret/{NAME}", "pullsecrets explain ns/team-a"), (f"PullSecret/{NAME}", "pullsecrets check")],
+)
+def test_a_problem_of_a_copy_or_of_all_copies_has_a_command_that_shows_more(title: str, command: str) -> None:
+    problem = Row("team-a", title, Effect.PROBLEM, FindingReason.SOURCE_UNAVAILABLE, "its sources cannot be copied now")
+    assert texts(Preview((problem,), namespaces=2))[1] == command
+
+
 def test_many_namespaces_are_counted_unless_all_are_wanted() -> None:
     preview = Preview(
         tuple(pod(f"team-{at:02}", "api-1", "Deployment/api") for at in range(MOST_COMMANDS + 3)), namespaces=99

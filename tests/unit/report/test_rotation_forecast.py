@@ -58,6 +58,13 @@ def test_the_duration_follows_from_the_limit_and_from_the_last_rotation(
     assert forecast(settings, pace, canary=canary).startswith(start)
 
 
+def test_a_limit_that_was_not_reached_is_named_with_the_measured_speed() -> None:
+    assert forecast(RolloutSettings(max_per_second=50), TEN_A_SECOND) == (
+        "100.0: 1 min 40 s, if it is as fast as the last one (1,001 copies in 1 min 40 s until 2026-01-01 12:01:40 UTC); "
+        "maxPerSecond allows 50 copies a second"
+    )
+
+
 def test_the_answers_of_the_registries_are_not_predicted() -> None:
     assert "the registries are asked before" in forecast(RolloutSettings(prove=ProofSettings()), TEN_A_SECOND)
 
@@ -82,7 +89,17 @@ def test_changes_without_a_rotation_are_not_measured() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "text"), [(1, "1 byte"), (999, "999 bytes"), (2_612_345, "2.61 MB"), (120_000_000, "120 MB")]
+    ("size", "text"),
+    [
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1000, "1 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1 MB"),
+        (2_612_345, "2.61 MB"),
+        (120_000_000, "120 MB"),
+        (999_999_999, "1 GB"),
+    ],
 )
 def test_sizes_are_short(size: int, text: str) -> None:
     assert size_text(size) == text

@@ -306,7 +306,10 @@ def overview(preview: Preview, *, verbose: bool = False) -> Iterator[Paragraph]:
     for row in problems[:most]:
         yield Paragraph(f"{row.namespace}, {row.title}: {row.message} ({row.reason})", "!", Severity.FAULT.value)
         if row.is_copy:
-            yield Paragraph(f"pullsecrets explain ns/{row.namespace}", colour="bold", indent=2, is_command=True)
+            # A row about all copies of a pull secret is in the release namespace, which is always excluded.
+            is_single = row.title.startswith("Secret/")
+            command = f"pullsecrets explain ns/{row.namespace}" if is_single else "pullsecrets check"
+            yield Paragraph(command, colour="bold", indent=2, is_command=True)
     if len(problems) > most:
         yield Paragraph(f"and {counted(len(problems) - most, 'problem')} more (-v lists them)", indent=2)
     for row in preview.rows:
