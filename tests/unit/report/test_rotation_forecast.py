@@ -60,8 +60,8 @@ def test_the_duration_follows_from_the_limit_and_from_the_last_rotation(
 
 def test_a_limit_that_was_not_reached_is_named_with_the_measured_speed() -> None:
     assert forecast(RolloutSettings(max_per_second=50), TEN_A_SECOND) == (
-        "100.0: 1 min 40 s, if it is as fast as the last one (1,001 copies in 1 min 40 s until 2026-01-01 12:01:40 UTC); "
-        "maxPerSecond allows 50 copies a second"
+        "100.0: 1 min 40 s, if it is as fast as the last one (1,001 copies in 1 min 40 s until 2026-01-01 12:01:40 "
+        "UTC); maxPerSecond allows 50 copies a second"
     )
 
 

@@ -286,7 +286,7 @@ def _pull_secret_steps(inputs: ExplainInput, case: Case, decision: Decision, *, 
             continue
         step = _copy(inputs, subject.namespace, entry)
         exists = inputs.exists and not is_template
-        copy = None if entry.tenant_owned else step
+        copy = _awaited(inputs, subject.namespace, entry, step)
         reference = reference_step(subject, entry.name, reason, copy, inputs.writer, exists=exists)
         yield _about_tenant(inputs, reference) if entry.tenant_owned else reference
         if step is not None:
@@ -330,6 +330,17 @@ def _copy(inputs: ExplainInput, namespace: str, entry: PullSecret) -> Step | Non
     )
 
 
+def _awaited(inputs: ExplainInput, namespace: str, entry: PullSecret, step: Step | None) -> Step | None:
+    """Return the step about a copy, if references wait for that or share its obstacle; else None."""
+    if entry.tenant_owned or step is None:
+        return None
+    state = inputs.cluster.states[namespace]
+    copy = state.copies.get(entry.name)
+    # The controller adds references to a copy with any content, because Pods pull with it.
+    is_there = copy is not None and not state.is_foreign(copy)
+    return None if is_there and step.reason != PreviewReason.COPY_DUE else step
+
+
 def _rotation(inputs: ExplainInput, namespace: str, entry: PullSecret) -> tuple[Step, ...]:
     return _optional(rotation_step(inputs.cluster, namespace, entry, inputs.rotations)) if inputs.exists else ()
 
@@ -350,7 +361,7 @@ def _namespace_steps(inputs: ExplainInput, name: str) -> Iterator[Step]:
         step = _copy(inputs, name, entry)
         yield from _optional(step)
         yield from _rotation(inputs, name, entry)
-        yield from _account_steps(inputs, name, entry.name, None if entry.tenant_owned else step)
+        yield from _account_steps(inputs, name, entry.name, _awaited(inputs, name, entry, step))
         yield from _optional(pull_secret_expiry_step(cluster, entry.name, inputs.expiries, inputs.now))
 
 
@@ -376,7 +387,7 @@ def explain_manifest(
 ) -> Explanation | None:
     """Return each gate for one object of ``manifests``, for a workload that of its Pods; None if it is absent.
 
-    ``known`` are namespaces from other sources. A Service of Knative takes precedence over a Service of its name.
+    ``namespaces`` are known from elsewhere. A Service of Knative takes precedence over a Service of its name.
     """
     where = name if kind == "Namespace" else namespace
     fitting = sorted(

@@ -48,7 +48,7 @@ def reference_step(
 ) -> Step:
     """Return the step about the reference to a pull secret that applies; a new object will get the reference.
 
-    ``copy`` is the step about the copy: the controller adds no reference before there is a copy.
+    ``copy`` is the step about a copy that the reference waits for: the controller adds none before there is a copy.
     """
     gate = "reference"
     if reason is Reason.ALREADY_PRESENT:
@@ -142,7 +142,8 @@ def _about_source(
         if not isinstance(problem, SourceInvalid):
             continue
         others, facts = elsewhere.get(name, ()), secrets.get(name, NO_FACTS)
-        message = f"{step.message}; a Secret of that name is in namespace {listed(others)}" if others else step.message
+        where = f"{'namespace' if len(others) == 1 else 'namespaces'} {listed(others)}"
+        message = f"{step.message}; a Secret of that name is in {where}" if others else step.message
         message = f"{message}; {facts.owner}" if facts.controller else message
         reason = problem.reason if step.reason == FindingReason.SOURCE_UNAVAILABLE else step.reason
         command = source_command(cluster.release_namespace or "RELEASE_NAMESPACE", name, problem.reason, others, facts)
@@ -246,7 +247,7 @@ class TenantSecret(msgspec.Struct, frozen=True):
 
 
 def tenant_step(namespace: str, name: str, secret: TenantSecret | None) -> Step:
-    """Return the step about the Secret of a namespace; None without a cluster."""
+    """Return the step about a Secret that belongs to a namespace; ``secret`` is None without a cluster."""
     step = Step("Secret", Severity.OK, f"Secret {name} belongs to the namespace, and sync never reads it")
     step = replace(step, pull_secret=name)
     if secret is None:

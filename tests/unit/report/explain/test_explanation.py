@@ -27,6 +27,8 @@ from webhook.rules.objects import Copy, Namespace, NamespaceState, ServiceAccoun
 from webhook.rules.ownership import Mark
 from webhook.rules.plan import plan_namespace
 from webhook.rules.references import References
+from webhook.rules.state_document import LastGood
+from webhook.rules.versions import SourceVersion
 
 NOW = datetime(2026, 11, 28, 10, tzinfo=UTC)
 LABEL = "pullsecrets.webhook/inject"
@@ -396,6 +398,18 @@ def test_a_namespace_without_any_reference_does_not_pass_because_nothing_is_plan
     assert (step.severity, step.reason) == (Severity.FAULT, "reference-due")
     assert step.message == "default and builder lack it, and there is no copy to reference"
     assert "within seconds" not in step.advice
+
+
+def test_a_reference_to_an_outdated_copy_does_not_wait_for_a_copy() -> None:
+    last_good = LastGood(b"{}", (SourceVersion("harbor", "u", "1"),), NOW)
+    outdated = {"registry": Expected(problem="it is malformed", last_good=last_good, last_good_hash="sha256:2")}
+    lacking = [ServiceAccount("team-a", "default", "1", {}, References())]
+    where = inputs(copy(), accounts=lacking, expected=outdated)
+    steps = [*explain_namespace(where, "team-a").steps, *explain_subject(where, account()).steps]
+    assert next(step.reason for step in steps if step.gate == "copy") == "copy-outdated"
+    due = [step for step in steps if step.reason == "reference-due"]
+    assert [step.gate for step in due] == ["ServiceAccounts", "reference"]
+    assert all(step.awaits_sync and "no copy" not in step.message for step in due)
 
 
 def test_service_accounts_that_were_not_read_are_not_said_to_be_in_order() -> None:
