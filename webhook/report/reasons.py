@@ -231,11 +231,11 @@ CATALOG: Mapping[str, ReasonText] = {
         "ask somebody who has the right, or ask for `get` and `list` on that name",
     ),
     "rotation-under-way": ReasonText(
-        "a rotation with a rollout is under way, so some namespaces have the new content and others the previous one",
+        "a rotation in stages is under way or about to begin, so namespaces can have different contents",
         "nothing, or follow it: `kubectl pullsecrets rotate NAME --wait`",
     ),
     "rotation-aborted": ReasonText(
-        "a person has aborted the rotation, so no namespace is to have the new content, and the sources the new one",
+        "a person has aborted the rotation: the sources have the new content, and no namespace is to have it",
         "put the previous or a corrected content into the source, or begin again with "
         "`kubectl pullsecrets rotate NAME --promote`",
     ),

@@ -109,7 +109,9 @@ def proof_sentence(rollout: Rollout, settings: RolloutSettings) -> str:
     time = rollout.proved_at
     accepted = "" if time is None else f"the registries accepted the new content at {time:%Y-%m-%d %H:%M:%S} UTC"
     if rollout.proof is ProofOutcome.UNKNOWN:
-        unknown = f"it is unknown whether the registries accept the new content now: {rollout.detail}"
+        # While a Pod is noted, the detail is about that.
+        cause = f": {rollout.detail}" if rollout.detail and not rollout.pod else ""
+        unknown = f"it is unknown whether the registries accept the new content now{cause}"
         return "; ".join(filter(None, (accepted, unknown)))
     if accepted:
         return accepted
@@ -146,7 +148,7 @@ def reach_sentence(rollout: Rollout, progress: Progress) -> str:
     """Return how many copies have the new content, as a clause; empty in stages that write no copies."""
     if rollout.stage is Stage.CANARY:
         of = counted(progress.canary, "canary namespace has", "canary namespaces have")
-        return f"{progress.canary_reached} of {of} the new content, for {rollout.elapsed:.0f} s of the soak"
+        return f"{progress.canary_reached:,} of {of} the new content, for {rollout.elapsed:.0f} s of the soak"
     if rollout.stage is Stage.ROLLING_OUT:
         of = counted(progress.total, "copy has", "copies have")
         return f"{progress.total - progress.remaining:,} of {of} the new content"

@@ -113,12 +113,16 @@ def _unread(entry: PullSecret, settings: RolloutSettings, namespace: str, events
     )
     if is_over:
         return _step(entry, Severity.OK, message)
-    return _step(entry, Severity.NOTE, message, PreviewReason.ROTATION_UNDER_WAY, command)
+    is_aborted = event.reason == "RotationAborted"
+    reason = PreviewReason.ROTATION_ABORTED if is_aborted else PreviewReason.ROTATION_UNDER_WAY
+    return _step(entry, Severity.NOTE, message, reason, command)
 
 
 def _position(rollout: Rollout, settings: RolloutSettings, namespace: str) -> str:
     """Return the stage, and the place of a namespace in it."""
     match rollout.stage:
+        case Stage.SETTLED:
+            return "no rotation is under way yet"
         case Stage.HELD:
             return f"the rotation is held, because {hold_sentence(rollout)}"
         case Stage.ABORTED:
@@ -136,7 +140,11 @@ def _content(
 ) -> str:
     """Return the content that a copy has, and the one that it must have."""
     new, previous = rollout.proposed or rollout.base, rollout.base if rollout.proposed else rollout.previous
-    names = {previous: "the previous content", new: "the new content"}
+    new_name = "the new content"
+    if rollout.stage is Stage.SETTLED:
+        # The content that was new is not known any more: the sources may have got the previous one again.
+        new_name = "the previous content" if _is_behind(cluster, entry, rollout) else "the content of its sources"
+    names = {previous: "the previous content", new: new_name}
     due = names[rollout.target(in_canary=settings.is_canary(namespace))]
     state = cluster.states[namespace]
     copy = state.copies.get(entry.name)

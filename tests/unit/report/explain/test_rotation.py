@@ -15,7 +15,7 @@ from webhook.report.preview.cluster_view import ClusterView
 from webhook.report.preview.copies import hashes_for
 from webhook.report.preview.secrets import Expected, Sources
 from webhook.report.protocol import Severity
-from webhook.report.rollout import rollout_notice
+from webhook.report.rollout import proof_sentence, rollout_notice
 from webhook.rules import rollout as rules
 from webhook.rules.configuration import Configuration, ProofSettings, PullSecret, RolloutSettings
 from webhook.rules.objects import Copy, Namespace, NamespaceState, ServiceAccount, Subject
@@ -116,7 +116,14 @@ def step_of(rollout: Rollout, namespace: str, content: str | None, source: str =
         (stopped_by_a_pod(), OTHER, "old", Severity.NOTE, "rollout-pods-refused", ["Pod staging-a", "accepted the"]),
         (aborted(), OTHER, "old", Severity.NOTE, "rotation-aborted", ["the previous content", "--promote"]),
         (complete(), OTHER, "new", Severity.OK, "", ["the copy has the new content", "when the overlap is over"]),
-        (rules.first("new", "a", NOW), OTHER, "new", Severity.OK, "", ["no rotation is under way"]),
+        (
+            rules.first("new", "a", NOW),
+            OTHER,
+            "new",
+            Severity.OK,
+            "",
+            ["no rotation is under way: the copy has the content of its sources"],
+        ),
     ],
 )  # fmt: skip
 def test_each_stage_is_reported_with_the_content_of_the_copy(
@@ -150,7 +157,15 @@ def test_the_pod_that_holds_a_rotation_is_the_next_thing_to_look_at() -> None:
 
 def test_sources_that_sync_has_not_seen_are_reported() -> None:
     assert "sync has not noted yet" in step_of(canary(), OTHER, "old", source="newer").message
-    assert "sync has not noted yet" in step_of(rules.first("old", "a", NOW), OTHER, "old", source="new").message
+    settled = step_of(rules.first("old", "a", NOW), OTHER, "old", source="new").message
+    assert "sync has not noted yet" in settled
+    assert settled.startswith("no rotation is under way yet; the copy has the previous content; ")
+
+
+def test_the_cause_of_an_unknown_answer_is_not_taken_from_a_pod() -> None:
+    noted = rules.suspect_pod(canary(), "Pod staging-a/web cannot pull x", "staging-a/web")
+    down = rules.prove(noted, ProofOutcome.UNKNOWN, "no answer", NOW)
+    assert proof_sentence(down, SETTINGS).endswith("it is unknown whether the registries accept the new content now")
 
 
 def test_a_rotation_is_a_note_of_every_object_and_stops_none() -> None:
@@ -212,6 +227,9 @@ def test_the_last_event_counts_where_the_stage_must_not_be_read() -> None:
     assert "kubectl -n staging-a describe pod web" in held.message
     assert step(done, held).severity is Severity.OK
     assert step(other, strange).severity is Severity.UNKNOWN
+    aborting = rollout_notice("pull", before, aborted(), lambda verb: f"kubectl annotate {verb}")
+    assert aborting is not None
+    assert step(replace(held, reason=aborting.event, message=aborting.message)).reason == "rotation-aborted"
 
 
 def test_a_pull_secret_without_a_rollout_or_a_stored_stage_has_no_such_step() -> None:
