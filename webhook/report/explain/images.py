@@ -129,14 +129,17 @@ def coverage_step(subject: Subject, registries: Mapping[str, Collection[str]]) -
     shown = [*lacking[:_UNCOVERED_SHOWN], *(["…"] if len(lacking) > _UNCOVERED_SHOWN else [])]
     severity = Severity.FAULT if len(lacking) == len(dict.fromkeys(subject.images)) else Severity.UNKNOWN
     message = f"{listed(tuple(registries))} {_has(registries)} no credential for {', '.join(shown)}"
-    message = f"{message}; {_offered(lacking[0], sorted({key for keys in registries.values() for key in keys}))}"
+    offered = sorted({key for keys in registries.values() for key in keys})
+    subject_words = "it has" if len(registries) == 1 else "they have"
+    message = f"{message}; {subject_words} {_offered(lacking[0], offered)}"
     reason = PreviewReason.REGISTRY_NOT_COVERED
     return Step(gate, severity, message, reason, advice(reason))
 
 
 def about_registry(step: Step, cluster: ClusterView, subject: Subject, names: Sequence[str]) -> Step:
     """Return the step about a registry without a credential; with the source, if its registry has a typing error."""
-    if step.reason != PreviewReason.REGISTRY_NOT_COVERED:
+    # Without the question in the sentence, the copies do not have the registry that looks like a typing error.
+    if step.reason != PreviewReason.REGISTRY_NOT_COVERED or not step.message.endswith("?"):
         return step
     registries_by_source = {
         name: sorted(cluster.sources.credentials(name) or {})
@@ -163,9 +166,9 @@ def _host(image: str) -> str:
 
 
 def _offered(image: str, registries: Sequence[str]) -> str:
-    """Return which registries there are credentials for, the closest to that of an image first."""
+    """Return which registries there are credentials for, and a question if one is close to that of an image."""
     close = get_close_matches(_host(image), registries, n=1, cutoff=CLOSE_REGISTRY)
-    there = f"it has {some(registries, _REGISTRIES_SHOWN)}" if registries else "it has none at all"
+    there = some(registries, _REGISTRIES_SHOWN) if registries else "none at all"
     return f"{there}; did you mean {close[0]}?" if close else there
 
 

@@ -173,7 +173,9 @@ class Explanation(msgspec.Struct, frozen=True):
         where = "" if self.title.startswith("Namespace/") else f" in namespace {self.namespace}"
         verdict = self.verdict
         reason = f" {verdict.reason}" if verdict.reason else ""
-        about = f"{verdict.pull_secret}: " if verdict.pull_secret and verdict.pull_secret not in verdict.text else ""
+        # A part of another word, such as the host of a registry, does not name the pull secret.
+        words = {word.strip("\"'.,:;()") for word in verdict.text.split()}
+        about = f"{verdict.pull_secret}: " if verdict.pull_secret and verdict.pull_secret not in words else ""
         return f"{verdict.result}{reason}: {self.title}{where}: {about}{verdict.text}"
 
     def summary(self) -> str:

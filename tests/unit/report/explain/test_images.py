@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.report.explain.test_explanation import (
     CONFIGURATION,
@@ -21,6 +22,10 @@ from webhook.report.explain.explanation import explain_manifest, explain_namespa
 from webhook.report.explain.step import Explanation, Step
 from webhook.report.preview.manifest import Manifest
 from webhook.report.preview.preview import Preview, overview, preview
+from webhook.report.preview.secrets import Sources
+from webhook.rules.configuration import Configuration, PullSecret
+from webhook.rules.credential import Credential
+from webhook.rules.dockerconfig import Credentials
 from webhook.rules.expiry import EXPIRES_ANNOTATION, Expiries, Expiry, ExpiryOrigin
 
 SECONDS, DAYS = timedelta(seconds=1), timedelta(days=1)
@@ -58,6 +63,13 @@ def test_a_pod_is_told_about_the_credential_for_its_image(left: timedelta, resul
     assert (step.result, step.reason, step.message) == (result, reason, f"the credential for {REGISTRY} {text}")
     if reason:
         assert (found.verdict.reason, found.verdict.message) == (reason, step.message)
+
+
+def test_the_pull_secret_is_named_although_its_name_is_a_part_of_the_registry() -> None:
+    headline = explained(registry=DAYS).headline()
+    assert headline.startswith(
+        "NOTE credential-expires-very-soon: Pod/web in namespace team-a: registry: the credential"
+    )
 
 
 def test_without_a_known_expiry_there_is_no_step() -> None:
@@ -102,6 +114,31 @@ def test_a_missing_copy_is_told_first() -> None:
     found = explain_subject(inputs(expiries=expiries(registry=-DAYS)), account("registry"))
     assert found.stop is not None
     assert found.stop.reason == "copy-due"
+
+
+MISTYPED = "registyr.example"
+
+
+@pytest.mark.parametrize(
+    ("in_copy", "expected"),
+    [
+        (MISTYPED, f"it has {MISTYPED}; did you mean {MISTYPED}? If not, source harbor has the typing error"),
+        ("old.com", "it has old.com"),
+    ],
+)
+def test_a_source_has_a_typing_error_only_if_the_copy_has_it_too(in_copy: str, expected: str) -> None:
+    where = inputs(copy(), registries={"registry": {in_copy}})
+    read = {"harbor": Credentials({MISTYPED: Credential("u", "p")})}
+    where = replace(where, cluster=replace(where.cluster, sources=Sources(read)))
+    step = explain_subject(where, pod("registry")).steps[-1]
+    assert step.message == f"registry has no credential for {REGISTRY}/app:1; {expected}"
+
+
+def test_the_registries_of_several_pull_secrets_are_plural() -> None:
+    both = Configuration((PullSecret("a", ("x",)), PullSecret("b", ("x",))))
+    registries = {"a": {"a.io"}, "b": {"b.io"}}
+    found = explain_subject(inputs(copy("a"), copy("b"), configuration=both, registries=registries), pod("a", "b"))
+    assert found.steps[-1].message == f"a and b have no credential for {REGISTRY}/app:1; they have a.io and b.io"
 
 
 # From files
