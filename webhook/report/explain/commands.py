@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from webhook.report.explain.step import Step
+    from webhook.rules.labels import Requirement
 
 _COMMAND = re.compile(r"(?:kubectl|pullsecrets|helm) .*$")
 
@@ -127,16 +128,19 @@ def recreate_command(namespace: str, owner: str, pod: str) -> str:
 
 def select_command(namespace: str, selector: Selector, labels: Mapping[str, str]) -> str:
     """Return the command that gives a namespace the labels that a selector requires."""
-    changes, overwrites = [], False
-    for requirement in selector.requirements:
-        if requirement.matches(labels):
-            continue
-        if requirement.operator in (Operator.NOT_IN, Operator.DOES_NOT_EXIST):
-            changes.append(f"{requirement.key}-")
-        else:
-            overwrites = overwrites or requirement.key in labels
-            changes.append(f"{requirement.key}={requirement.values[0] if requirement.values else 'true'}")
+    unmet = dict.fromkeys(each.key for each in selector.requirements if not each.matches(labels))
+    changes = [_change(key, [each for each in selector.requirements if each.key == key]) for key in unmet]
+    overwrites = any(key in labels and not change.endswith("-") for key, change in zip(unmet, changes, strict=True))
     return shlex.join(["kubectl", "label", "namespace", namespace, *changes, *(["--overwrite"] if overwrites else [])])
+
+
+def _change(key: str, requirements: Sequence[Requirement]) -> str:
+    """Return the change of one label that meets all requirements about it, if there is one."""
+    if all(requirement.matches({}) for requirement in requirements):
+        return f"{key}-"
+    values = [*(value for each in requirements if each.operator is Operator.IN for value in each.values), "true"]
+    fitting = (value for value in values if all(each.matches({key: value}) for each in requirements))
+    return f"{key}={next(fitting, values[0])}"
 
 
 def create_source(namespace: str, name: str, server: str = "SERVER", *, exists: bool = False) -> str:

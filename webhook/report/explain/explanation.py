@@ -93,6 +93,9 @@ def _stop(reason: Reason, case: Case, decision: Decision, pull_secret: str = "")
     if reason is Reason.NAMESPACE_EXCLUDED and case.labels.get(case.configuration.opt_in.label):
         message = f"{message}; so its opt-in label has no effect"
         command = shlex.join(["kubectl", "label", "namespace", case.name, f"{case.configuration.opt_in.label}-"])
+    if reason is Reason.NAMESPACE_DECLINES and len(case.namespace.declined) > 1:
+        # The usual command removes the annotation, and the namespace would get the others that it declines, too.
+        command = shlex.join(["kubectl", "edit", "namespace", case.name])
     if reason is Reason.NAMESPACE_NOT_SELECTED:
         command = select_command(case.name, case.entry.namespace_selector, case.labels)
     return Step(gate.name, severity, message, reason, todo, pull_secret, command=command)

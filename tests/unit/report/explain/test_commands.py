@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.report.explain.test_explanation import ONE, inputs
+from webhook.report.explain.commands import select_command
+from webhook.report.explain.explanation import explain_namespace
+from webhook.rules.configuration import Configuration, OptIn
+from webhook.rules.labels import Operator, Requirement, Selector
+
+GOLD = Requirement("tier", Operator.IN, ("gold", "silver"))
+TIERED = Requirement("tier", Operator.EXISTS)
+NOT_GOLD = Requirement("tier", Operator.NOT_IN, ("gold",))
+NO_TIER = Requirement("tier", Operator.DOES_NOT_EXIST)
+
+
+@pytest.mark.parametrize(
+    ("requirements", "labels", "changes"),
+    [
+        ([GOLD], {}, "tier=gold"),
+        ([GOLD], {"tier": "bronze"}, "tier=gold --overwrite"),
+        ([TIERED], {}, "tier=true"),
+        ([GOLD, TIERED], {}, "tier=gold"),
+        ([GOLD, NOT_GOLD], {}, "tier=silver"),
+        ([TIERED, NOT_GOLD], {"tier": "gold"}, "tier=true --overwrite"),
+        ([NOT_GOLD], {"tier": "gold"}, "tier-"),
+        ([NO_TIER, Requirement("team", Operator.IN, ("a",))], {"tier": "x"}, "tier- team=a"),
+    ],
+)
+def test_the_labels_of_the_command_are_those_that_the_selector_requires(
+    requirements: list[Requirement], labels: dict[str, str], changes: str
+) -> None:
+    assert select_command("team-a", Selector(tuple(requirements)), labels) == (
+        f"kubectl label namespace team-a {changes}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("declined", "command"),
+    [
+        ({"registry"}, "kubectl annotate namespace team-a pullsecrets.webhook/decline-"),
+        ({"registry", "vendor"}, "kubectl edit namespace team-a"),
+    ],
+)
+def test_a_namespace_keeps_the_other_names_that_it_declines(declined: set[str], command: str) -> None:
+    configuration = Configuration((ONE,), OptIn(may_decline=True))
+    where = inputs(configuration=configuration, namespace={"declined": frozenset(declined)})
+    step = next(each for each in explain_namespace(where, "team-a").steps if each.reason == "namespace-declines")
+    assert step.command == command
