@@ -267,7 +267,9 @@ GATES: tuple[Gate, ...] = (
             case.entry.namespace_selector.requirements or case.configuration.opt_in.may_decline,
         ),
         passed=lambda _: "its labels do not decide",
-        stopped=lambda case, _: f'namespace "{case.name}" is not among the files: add it, because its labels decide',
+        stopped=lambda case, _: (
+            f'the labels of namespace "{case.name}" decide and are not known: add it to the files, or correct it there'
+        ),
         used=lambda _: False,
         meaning=(
             "a `namespaceSelector`, or `optIn.mayDecline`, needs labels and annotations that are not known: at "

@@ -30,7 +30,7 @@ class JsonObject:
     __slots__ = ("pairs",)
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
-        self.pairs = [(_text(key), _text(value) if isinstance(value, str) else value) for key, value in pairs]
+        self.pairs = [(go_text(key), go_text(value) if isinstance(value, str) else value) for key, value in pairs]
 
     def __repr__(self) -> str:
         return "JsonObject(…)"
@@ -55,7 +55,8 @@ def decode(content: bytes) -> object:
         return None
 
 
-def _text(value: str) -> str:
+def go_text(value: str) -> str:
+    """Return text as Go decodes it: a surrogate, which has no UTF-8, becomes U+FFFD."""
     return _SURROGATE.sub(DAMAGED, value)
 
 

@@ -105,14 +105,16 @@ class CommandContext(msgspec.Struct, frozen=True):
         return f"{LOOK_UP}{step.reason}" if step.reason else ""
 
     def _of_object(self, reason: str) -> str:
+        if reason == Reason.PODS_NEVER:
+            return "pullsecrets explain sa/default -n {namespace}"
+        if not (self.name or self.owner):
+            return ""  # an object of a file with only a generateName
         if reason == PreviewReason.POD_WITHOUT_REFERENCE:
             return recreate_command(self.namespace, self.owner, self.name)
         if reason == Reason.OBJECT_DISABLED and self.kind == "ServiceAccount":
             return f"kubectl -n {{namespace}} label serviceaccount {shlex.quote(self.name)} {self.label}-"
         if reason == Reason.OBJECT_DISABLED:
             return f"kubectl -n {{namespace}} edit {shlex.quote(self.owner or f'pod/{self.name}')}"
-        if reason == Reason.PODS_NEVER:
-            return "pullsecrets explain sa/default -n {namespace}"
         return ""
 
 

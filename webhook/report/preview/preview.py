@@ -223,7 +223,9 @@ def _row(manifest: Manifest, effect: Effect, reason: str, message: str) -> Row:
 def _namespace_row(manifest: Manifest, cluster: ClusterView) -> Row:
     namespace = read_namespace(manifest)
     if namespace is None:
-        return _row(manifest, Effect.PROBLEM, Reason.OBJECT_UNREADABLE, "its labels must be text: quote them")
+        return _row(
+            manifest, Effect.PROBLEM, Reason.OBJECT_UNREADABLE, "its labels and annotations must be text: quote them"
+        )
     reason, message = judged(namespace, cluster.configuration)
     return _row(manifest, Effect.NONE, reason, message)
 

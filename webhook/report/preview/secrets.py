@@ -14,6 +14,7 @@ from webhook.rules.copy_metadata import NOTHING_STORED, stored_metadata
 from webhook.rules.credential import SourceReason, decode_base64
 from webhook.rules.dockerconfig import COPY_KEY, Credentials, content_hash, merge, parse_source, render
 from webhook.rules.expiry import NO_EXPIRIES, Expiries, ExpiryReason
+from webhook.rules.go_json import go_text
 from webhook.rules.names import without_hash
 from webhook.rules.namespace_tokens import hash_for_copies
 from webhook.rules.objects import Copy
@@ -72,7 +73,8 @@ class _Secret(msgspec.Struct, rename="camel"):
     def content(self) -> dict[str, str]:
         """Return the ``data`` that the API server would store."""
         encoded = {
-            key: b64encode((value or "").encode()).decode("ascii") for key, value in (self.string_data or {}).items()
+            key: b64encode(go_text(value or "").encode()).decode("ascii")
+            for key, value in (self.string_data or {}).items()
         }
         return {key: value or "" for key, value in (self.data or {}).items()} | encoded
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from tests.unit.report.explain.test_explanation import ONE, inputs
+from tests.unit.report.explain.test_explanation import LABEL, ONE, inputs, pod
 from webhook.report.explain.commands import select_command
-from webhook.report.explain.explanation import explain_namespace
+from webhook.report.explain.explanation import explain_namespace, explain_subject
+from webhook.report.explain.step import LOOK_UP
 from webhook.rules.configuration import Configuration, OptIn
 from webhook.rules.labels import Operator, Requirement, Selector
 
@@ -47,3 +49,9 @@ def test_a_namespace_keeps_the_other_names_that_it_declines(declined: set[str], 
     where = inputs(configuration=configuration, namespace={"declined": frozenset(declined)})
     step = next(each for each in explain_namespace(where, "team-a").steps if each.reason == "namespace-declines")
     assert step.command == command
+
+
+@pytest.mark.parametrize(("name", "command"), [("web", "kubectl -n team-a edit pod/web"), ("", LOOK_UP)])
+def test_an_object_without_a_name_has_no_command_about_it(name: str, command: str) -> None:
+    subject = replace(pod(labels={LABEL: "disabled"}), name=name, generate_name="web-")
+    assert explain_subject(inputs(), subject).verdict.command.startswith(command)

@@ -473,6 +473,25 @@ def test_a_copy_that_is_among_the_files_is_compared(copy: Manifest, expected: tu
     assert ("made again" in row.message) == bool(copy.body.get("immutable"))
 
 
+def test_a_source_with_half_a_character_is_read_as_the_api_server_would_store_it() -> None:
+    content = json.dumps({"auths": {"r.io": {"username": "u", "password": "x"}}}).replace("x", "\ud800")
+    damaged = secret("harbor", data=None, stringData={".dockerconfigjson": content})
+    assert last_row(damaged, namespace_of())[0] == "create"
+
+
+@pytest.mark.parametrize("metadata", [{"labels": {"x": True}}, {"annotations": {"x": True}}])
+def test_a_namespace_with_values_that_are_not_text_is_a_problem_and_its_labels_are_not_known(
+    metadata: dict[str, Any],
+) -> None:
+    result = checked(
+        manifest("Namespace", "team-a", metadata=metadata), manifest("Pod", "web", spec={"containers": []})
+    )
+    assert [row.message for row in result.rows] == [
+        "its labels and annotations must be text: quote them",
+        'the labels of namespace "team-a" decide and are not known: add it to the files, or correct it there',
+    ]
+
+
 @pytest.mark.parametrize(
     ("team", "expected"), [("payments", ("none", "copy-current")), ("web", ("update", "copy-due"))]
 )
