@@ -177,7 +177,7 @@ CATALOG: Mapping[str, ReasonText] = {
         "create the ServiceAccount in the namespace, or let the namespace opt out",
     ),
     "namespace-selected": ReasonText(
-        "the namespace has opted in, and at least one pull secret applies to it",
+        "at least one pull secret applies to the namespace",
         "nothing",
     ),
     "source-valid": ReasonText(

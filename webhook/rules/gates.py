@@ -174,7 +174,7 @@ def _image_passed(case: Case) -> str:
 def _selector_passed(case: Case) -> str:
     if case.entry.namespace_selector.requirements:
         return "it matches the labels of the namespace"
-    return "there is none: it applies to every opted-in namespace"
+    return "there is none, so labels do not limit it"
 
 
 GATES: tuple[Gate, ...] = (

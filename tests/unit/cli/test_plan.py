@@ -181,7 +181,7 @@ def test_sources_are_checked_in_the_release_namespace(plan: Callable[..., Result
 
     assert [re.split(" {2,}", line) for line in result.out.splitlines()[1:]] == [
         ["pull-secrets", "Secret/harbor", "=", "source-valid", "it has credentials that can be copied, for h.example"],
-        ["team-a", "Namespace/team-a", "=", "namespace-selected", "opted in; gets registry-credentials"],
+        ["team-a", "Namespace/team-a", "=", "namespace-selected", "selected; gets registry-credentials"],
         [
             *("team-a", "Secret/registry-credentials", "+ copy"),
             *("source-not-seen", "made from its sources; ghcr was not read"),

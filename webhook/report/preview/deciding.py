@@ -51,7 +51,7 @@ def stop_sentence(reason: Reason, case: Case, decision: Decision) -> str:
 
 
 def selected_sentence(decision: Decision) -> str:
-    """Return the sentence for an opted-in namespace, with the pull secrets that it gets and declines."""
+    """Return the sentence for a selected namespace, with the pull secrets that it gets and declines."""
     declined = decision.stopped_at(Reason.NAMESPACE_DECLINES)
-    message = f"opted in; gets {listed(decision.added)}"
+    message = f"selected; gets {listed(decision.added)}"
     return f"{message}; declines {listed(declined)}" if declined else message

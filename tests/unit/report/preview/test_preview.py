@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from webhook.files.configuration import parse
 from webhook.report.preview.manifest import Manifest
 from webhook.report.preview.preview import Preview, preview
-from webhook.rules.configuration import OptIn, PullSecret
+from webhook.rules.configuration import OptIn, PullSecret, Scope
 from webhook.rules.copy_metadata import CopyMetadata
 
 CONFIGURATION = parse(
@@ -314,7 +314,7 @@ def test_what_a_namespace_declines_or_may_not_have_is_told() -> None:
         ("Secret/registry-credentials", "delete", "copy-not-wanted"),
         ("ServiceAccount/api", "references", "injected"),
     ]
-    assert rows[0].message == "opted in; gets common; declines registry-credentials"
+    assert rows[0].message == "selected; gets common; declines registry-credentials"
     assert "the namespace declines it" in rows[2].message
     assert rows[-1].gates == (
         ("registry-credentials", "namespace-declines"),
@@ -358,7 +358,7 @@ def test_valid_sources_are_reported_and_make_the_copy_due() -> None:
     assert [(row.title, row.effect, row.reason, row.message) for row in result.rows] == [
         ("Secret/harbor", "none", "source-valid", "it has credentials that can be copied, for harbor.example"),
         ("Secret/ghcr", "none", "source-valid", "it has credentials that can be copied, for ghcr.example"),
-        ("Namespace/team-a", "none", "namespace-selected", "opted in; gets registry-credentials"),
+        ("Namespace/team-a", "none", "namespace-selected", "selected; gets registry-credentials"),
         ("Secret/registry-credentials", "create", "copy-due", "made from harbor and ghcr"),
     ]
 
@@ -545,6 +545,12 @@ def test_applied_to_its_own_result_a_preview_changes_nothing() -> None:
 
     assert not second.has_changes
     assert second.patched[1:] == first.patched
+
+
+def test_a_namespace_without_the_label_has_not_opted_in_with_the_scope_all() -> None:
+    everywhere = replace(CONFIGURATION, opt_in=OptIn(scope=Scope.ALL))
+    row = preview([namespace_of(labels={})], everywhere, "pull-secrets", NOW).rows[0]
+    assert row.message == "selected; gets registry-credentials"
 
 
 def test_an_empty_configuration_changes_nothing() -> None:
