@@ -86,7 +86,7 @@ class NamespacePlan(msgspec.Struct, frozen=True):
     """The writes for one namespace, in the order in which they are made.
 
     Copies come before the references to them, and in removals references before the copies. So a ServiceAccount never
-    references a Secret that does not exist. The exception are the ``required`` additions, to ServiceAccounts that
+    references a Secret that does not exist. The exception is the ``required`` additions, to ServiceAccounts that
     enforce their references: without them the API server refuses Pods.
     """
 
@@ -148,7 +148,7 @@ class NamespacePlan(msgspec.Struct, frozen=True):
             required=_except_accounts(self.required, additions_to),
             copies=tuple(action for action in self.copies if action.name not in copies),
             additions=_except_secrets(_except_accounts(self.additions, additions_to), absent),
-            removals=tuple(action for action in self.removals if action not in held),
+            removals=tuple(action for action in self.removals if action.service_account.name not in removals_from),
             deletions=tuple(action for action in self.deletions if action.copy.name not in still_referenced),
         )
 

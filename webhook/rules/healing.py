@@ -383,7 +383,7 @@ def judge_namespace(
 ) -> NamespaceJudgement:
     """Judge the Pods of one namespace. ``registries`` are those of the copies that are in place.
 
-    ``seen`` are Pods that were created and may have begun to run since: they only show the outcome of a trial.
+    ``arrived_pods`` were created and may have begun to run since: they only show the outcome of a trial.
     """
     judged = NamespaceJudgement()
     decided = [(pod, decide(pod.subject, healing_input.configuration, namespace)) for pod in pods]

@@ -271,7 +271,7 @@ def is_reserved(key: str) -> bool:
 def update(
     stored: StateDocument, contents: Mapping[str, LastGood], other: Mapping[str, bytes | None] | None = None
 ) -> StateUpdate:
-    """Return the values to write so that the ``wanted`` contents are stored, as many as fit.
+    """Return the values to write so that the ``contents`` are stored, as many as fit.
 
     ``other`` are values of keys that begin with an underscore. They are stored first; None removes one. A content that
     is already stored is not written again for a new version or time. Small ones come first, so that as many as possible

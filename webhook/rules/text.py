@@ -78,4 +78,4 @@ def listed(names: Sequence[str]) -> str:
 def some(names: Sequence[str], most: int) -> str:
     """Return at most the first names for a sentence: ``a, b and 7 more``."""
     more = len(names) - most
-    return f"{', '.join(names[:most])} and {more} more" if more > 0 else listed(names)
+    return f"{', '.join(names[:most])} and {more:,} more" if more > 0 else listed(names)

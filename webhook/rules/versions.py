@@ -92,7 +92,7 @@ def decode_sources(text: str) -> tuple[SourceVersion, ...]:
 def newer_sources(
     versions: Iterable[SourceVersion], known_versions: Iterable[SourceVersion]
 ) -> tuple[SourceVersion, ...]:
-    """Return the versions that are newer than the ``known`` ones of the same sources.
+    """Return the versions that are newer than the ``known_versions`` of the same sources.
 
     It is empty if another one of them is older. Then neither side is provably behind. UIDs are not compared: a
     recreated source has a higher resourceVersion than its predecessor.

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.strangenames import BREAKS, CONTROLS, DIRECTIONS, HOSTILE, INVISIBLE, obeyed
-from webhook.rules.text import ascii_json, escaped, escaped_lines
+from webhook.rules.text import ascii_json, escaped, escaped_lines, some
 
 
 def test_of_all_characters_none_that_a_terminal_obeys_is_left() -> None:
@@ -51,3 +51,8 @@ def test_json_is_ascii_and_says_the_same(text: str) -> None:
         document = ascii_json(raw)
         assert all(" " <= character <= "~" for character in document)
         assert json.loads(document) == json.loads(raw)
+
+
+def test_names_that_are_not_listed_are_counted_with_separators() -> None:
+    assert some(["a", "b"], 2) == "a and b"
+    assert some([f"n{number}" for number in range(1003)], 2) == "n0, n1 and 1,001 more"

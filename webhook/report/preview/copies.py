@@ -104,7 +104,9 @@ def _outcome(
     if finding is FindingReason.TOKEN_ACCOUNT_ABSENT:
         account = next(each.service_account for each in plan.findings if each.secret == entry.name)
         left = "is not made" if copy is None else "keeps its content"
-        message = f"ServiceAccount {account} does not exist in the namespace, so the copy {left}: create it"
+        message = (
+            f"ServiceAccount {account} does not exist in the namespace, so the copy {left}: create the ServiceAccount"
+        )
         return Effect.PROBLEM, finding, message
     write = next((write for write in plan.copies if write.name == entry.name), None)
     if write is None:

@@ -15,6 +15,7 @@ from webhook.rules.managed_fields import ListOwnership
 from webhook.rules.objects import Copy, Namespace, NamespaceState, ServiceAccount, Subject
 from webhook.rules.ownership import Mark
 from webhook.rules.references import References
+from webhook.rules.renewing import NamespaceToken
 from webhook.rules.state_document import LastGood
 from webhook.rules.versions import SourceVersion
 
@@ -139,6 +140,13 @@ def test_an_account_that_enforces_and_opts_out_is_a_problem_of_its_own() -> None
 def test_a_list_that_cannot_be_read_is_a_problem() -> None:
     unreadable = ServiceAccount("team-a", "default", "1", {}, None)
     assert short(rows(copy("pull"), accounts=(unreadable,)))[-1][1:] == ("problem", "object-unreadable")
+
+
+def test_a_copy_without_its_service_account_names_the_account_to_create() -> None:
+    entry = PullSecret("pull", (), tokens=(NamespaceToken("", "r.io", "u", "r.io", "puller"),))
+    state = NamespaceState(TEAM, token_accounts={})
+    found = list(Forecaster(Configuration((entry,)), {"pull": Expected(HASH)}).of_namespace(state))
+    assert found[1].message.endswith("so the copy is not made: create the ServiceAccount")
 
 
 def test_of_copies_that_may_not_be_read_nothing_is_known() -> None:
