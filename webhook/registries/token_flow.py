@@ -260,7 +260,7 @@ def _challenges(response: BaseHTTPResponse) -> list[Challenge]:
 def _read_token(content: bytes) -> str:
     try:
         body = msgspec.json.decode(content, type=_Token)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""
     # The specification allows access_token as well, for compatibility with OAuth 2.0.
     token = body.token or body.access_token

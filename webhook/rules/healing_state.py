@@ -47,7 +47,7 @@ def decode_healing(value: bytes | None) -> StoredHealing | None:
         return None
     try:
         stored = msgspec.json.decode(value, type=StoredHealing)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     # A negative number would raise the limit.
     return stored if stored.version == FORMAT_VERSION and stored.reserved >= 0 else None

@@ -323,7 +323,7 @@ def _decode_json(content: bytes, shape: type[_Shape]) -> _Shape:
         if version != FORMAT_VERSION:
             raise _Undecodable(f"its format version is {version}, but this release reads version {FORMAT_VERSION}")
         return msgspec.json.decode(content, type=shape)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise _Undecodable("the document was not written by this release") from None
 
 

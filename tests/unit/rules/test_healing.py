@@ -233,7 +233,18 @@ def test_in_any_minute_there_are_at_most_as_many_evictions_as_allowed_across_lea
     assert all(sum(at <= each < at + 60.0 for each in made) <= per_minute for at in made)
 
 
-@pytest.mark.parametrize("value", [None, b"", b"[]", b'{"version": 2}', b'{"reserved": -1}', b'{"reserved": "x"}'])
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"",
+        b"[]",
+        b'{"version": 2}',
+        b'{"reserved": -1}',
+        b'{"reserved": "x"}',
+        b'{"version": 1, "reserved": 0, "owners": {"\xff": {}}}',
+    ],
+)
 def test_a_stored_state_that_was_not_written_by_this_release_is_unknown(value: bytes | None) -> None:
     assert decode_healing(value) is None
 

@@ -81,6 +81,7 @@ def whole(**changes: object) -> bytes:
         (whole(version=2), "version is 2"),
         (whole(time="yesterday"), "the document was not written"),
         (whole(sources=[{"name": "x"}]), "the document was not written"),
+        (whole().replace(b'"harbor"', b'"\xff"'), "the document was not written"),
         (whole(content={"auths": {}}), "its content"),
         (whole(content={"auths": {"a": {"auth": "eDp5"}}}), "its content"),
         (whole(content="text"), "its content"),
