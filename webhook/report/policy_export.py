@@ -12,6 +12,7 @@ Source: KEP-3962, KEP-5793.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from webhook.rules import cel
@@ -21,7 +22,7 @@ from webhook.rules.gates import DEFAULT_SERVICE_ACCOUNT, GATES, MIRROR_ANNOTATIO
 from webhook.rules.patch import POD_PATH, SERVICE_ACCOUNT_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from webhook.rules.configuration import Configuration, PullSecret
 
@@ -211,8 +212,10 @@ def guards(documents: Iterable[Mapping[str, Any]]) -> list[Manifest]:
 
 
 def _is_guard(document: Mapping[str, Any]) -> bool:
-    labels = document["metadata"].get("labels") or {}
-    return document.get("kind") in _GUARD_KINDS and labels.get(_COMPONENT) == "guard"
+    # The objects come from a file, so every field can have any type; one without a spec is no policy.
+    labels, spec = document["metadata"].get("labels"), document.get("spec")
+    is_of_guard = isinstance(labels, Mapping) and labels.get(_COMPONENT) == "guard"
+    return is_of_guard and document.get("kind") in _GUARD_KINDS and isinstance(spec, Mapping)
 
 
 def static_remarks(kind: str) -> Iterator[str]:

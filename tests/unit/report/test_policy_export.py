@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from webhook.report.policy_export import manifests
+from webhook.report.policy_export import guards, manifests
 from webhook.rules.configuration import Configuration, NameFilter, OptIn, PodPolicy, PullSecret, Scope
 from webhook.rules.labels import Operator, Requirement, Selector
 
@@ -118,3 +118,10 @@ def test_a_pull_secret_that_pods_never_get_is_in_no_policy_for_pods() -> None:
 
 def test_without_pull_secrets_there_are_no_policies() -> None:
     assert manifests(Configuration(()), "psw") == []
+
+
+def test_an_object_that_is_no_policy_is_not_a_guard() -> None:
+    policy = {"kind": "ValidatingAdmissionPolicy", "metadata": {"labels": {"app.kubernetes.io/component": "guard"}}}
+    whole = {**policy, "spec": {}}
+    strange = {**whole, "metadata": {"labels": ["app.kubernetes.io/component"]}}
+    assert guards([policy, whole, strange, {**policy, "spec": None}]) == [whole]

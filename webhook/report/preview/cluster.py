@@ -156,21 +156,28 @@ def summarized(preview: Preview, release_namespace: str, is_listed: Callable[[st
     """
     waiting: dict[str, list[Row]] = defaultdict(list)
     kept = []
+    missing = {
+        (row.namespace, row.title.partition("/")[2])
+        for row in preview.rows
+        if row.is_copy and row.reason == FindingReason.SOURCE_UNAVAILABLE
+    }
     for row in preview.rows:
         if row.reason != FindingReason.SOURCE_UNAVAILABLE or is_listed(row.namespace):
             kept.append(row)
             continue
-        for name in _pull_secrets(row):
+        for name in _pull_secrets(row, missing):
             waiting[name].append(row)
     accounts = len(preview.rows) - len(kept) - sum(row.is_copy for rows in waiting.values() for row in rows)
     return replace(preview, rows=(*kept, *_summaries(waiting, release_namespace)), unlisted=preview.unlisted + accounts)
 
 
-def _pull_secrets(row: Row) -> Sequence[str]:
-    """Return what a copy is a copy of, or what is due in a ServiceAccount."""
+def _pull_secrets(row: Row, missing: Collection[tuple[str, str]]) -> Sequence[str]:
+    """Return what a copy is a copy of, or what is due in a ServiceAccount and ``missing``, by namespace and name."""
     if row.is_copy:
         return (row.title.partition("/")[2],)
-    return [name for name, reason in row.gates if reason == Reason.INJECTED]
+    due = [name for name, reason in row.gates if reason == Reason.INJECTED]
+    # Without the right to read the copies, it is not known which of them are missing.
+    return [name for name in due if (row.namespace, name) in missing] or due
 
 
 def _summaries(waiting: Mapping[str, Sequence[Row]], where: str) -> Iterator[Row]:

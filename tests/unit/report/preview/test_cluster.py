@@ -209,6 +209,21 @@ def test_rows_of_a_namespace_that_was_named_stay() -> None:
     assert summarized(Preview(rows), "psw", lambda name: name == "team-a").rows == rows
 
 
+def test_a_foreign_secret_is_not_a_source_that_is_waited_for() -> None:
+    expected = {"pull": Expected(HASH), "late": Expected(problem="it does not exist")}
+    state = NamespaceState(TEAM, {"pull": copy("pull", ours=False)}, (account(),))
+    late_first = replace(CONFIGURATION, pull_secrets=CONFIGURATION.pull_secrets[::-1])
+    found = tuple(Forecaster(late_first, expected).of_namespace(state))
+    assert (found[-1].reason, found[-1].message) == (
+        "source-unavailable",
+        "late and pull are due as soon as their copies exist",
+    )
+    assert short(list(summarized(Preview(found), "psw", lambda _: False).rows))[1:] == [
+        ("Secret/pull", "problem", "copy-conflict"),
+        ("PullSecret/late", "problem", "source-unavailable"),
+    ]
+
+
 def test_thousands_of_missing_copies_are_counted_with_separators() -> None:
     rows = tuple(missing_copy(f"team-{number}") for number in range(1200))
     (row,) = summarized(Preview(rows), "psw", lambda _: False).rows
