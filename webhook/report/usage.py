@@ -131,7 +131,7 @@ class Usage(ImageReport[Use], frozen=True):
     credentials = "TRIED"
 
     def titles(self) -> list[str]:
-        """Return the workloads that use it."""
+        """Return the workloads that use it, or may use it."""
         return list(dict.fromkeys(use.workload for use in self.images))
 
     def document(self) -> dict[str, object]:

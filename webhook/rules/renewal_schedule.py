@@ -61,7 +61,7 @@ def next_renewal(name: str, state: IssuedState | None, digest: str, now: datetim
         return Due(now, "it was issued in the future: the clock has jumped")
     lifetime = max(state.expires_at - state.issued_at, timedelta())
     share = RENEWAL_SHARE - JITTER_SHARE * _jitter(name, state.issued_at)
-    return Due(state.issued_at + max(lifetime * share, SHORTEST_PAUSE), "half of its lifetime is over")
+    return Due(state.issued_at + max(lifetime * share, SHORTEST_PAUSE), "about half of its lifetime is over")
 
 
 def retry_seconds(failures: int, jitter: float, lifetime: timedelta | None) -> float:

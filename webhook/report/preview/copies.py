@@ -9,6 +9,7 @@ from webhook.report.rollout import describe_rollout
 from webhook.rules.actions import FindingReason
 from webhook.rules.configuration import Reason
 from webhook.rules.gates import decide_namespace
+from webhook.rules.rollout import is_about
 from webhook.rules.text import listed
 
 if TYPE_CHECKING:
@@ -133,12 +134,14 @@ def _origin(entry: PullSecret, expected: Expected, namespace: str, copy: Copy | 
     if expected.may_differ(copy):
         return _at_unread_stage(copy)
     if expected.stored is not None and expected.hash_in(namespace) != expected.hash:
-        return f"of the content before the rotation, {_stage(expected.stored)}"
+        return f"of the content before the rotation, {_stage(expected.stored, expected.hash)}"
     return f"from {entry.made_from}{f'; {expected.note}' if expected.note else ''}"
 
 
-def _stage(stored: StoredRollout) -> str:
-    """Return the stage of a rotation that has not reached a namespace."""
+def _stage(stored: StoredRollout, content_hash: str | None) -> str:
+    """Return the stage of a rotation to a content that has not reached a namespace."""
+    if content_hash is not None and not is_about(stored.rollout, content_hash):
+        return "which sync has not noted yet"
     description = describe_rollout(stored.rollout, stored.progress)
     return f"which is {stored.rollout.stage}{f' ({description})' if description else ''}"
 

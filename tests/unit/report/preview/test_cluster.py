@@ -9,19 +9,21 @@ from webhook.report.preview.cluster import ORIGIN, Forecaster, summarized
 from webhook.report.preview.preview import Preview
 from webhook.report.preview.row import Effect, Row
 from webhook.report.preview.secrets import Expected
-from webhook.rules.configuration import Configuration, NameFilter, PullSecret, Reason
+from webhook.rules import rollout
+from webhook.rules.configuration import Configuration, NameFilter, PullSecret, Reason, RolloutSettings
 from webhook.rules.dockerconfig import content_hash
 from webhook.rules.managed_fields import ListOwnership
 from webhook.rules.objects import Copy, Namespace, NamespaceState, ServiceAccount, Subject
 from webhook.rules.ownership import Mark
 from webhook.rules.references import References
 from webhook.rules.renewing import NamespaceToken
-from webhook.rules.state_document import LastGood
+from webhook.rules.state_document import LastGood, StoredRollout
 from webhook.rules.versions import SourceVersion
 
 LABEL = "pullsecrets.webhook/inject"
 TEAM = Namespace("team-a", {LABEL: "enabled"})
 HASH = "sha256:1"
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 CONFIGURATION = Configuration(
     (PullSecret("pull", ("harbor",)), PullSecret("late", ("x",), service_accounts=NameFilter(exclude=("ci-*",)))),
     retired=("old",),
@@ -86,6 +88,24 @@ def test_a_copy_that_does_not_hold_the_last_good_content_is_outdated_and_a_probl
         "it does not have the last good copy from 2026-01-02 03:04 UTC and stays as it is, because it does not exist"
     )
     assert (kept.effect, kept.reason) == ("none", "copy-kept")
+
+
+@pytest.mark.parametrize(
+    ("stored", "stage"),
+    [
+        (rollout.first("old", "a", NOON), "which sync has not noted yet"),
+        (rollout.propose(rollout.first("old", "a", NOON), "other", "b", NOON), "which sync has not noted yet"),
+        (
+            rollout.propose(rollout.first("old", "a", NOON), "new", "b", NOON),
+            "which is proposed (every namespace is to have the previous content for now)",
+        ),
+    ],
+)
+def test_the_stage_of_a_rotation_is_that_of_the_present_sources(stored: rollout.Rollout, stage: str) -> None:
+    expected = {"pull": Expected("new", stages=RolloutSettings(), stored=StoredRollout(stored))}
+    state = NamespaceState(TEAM, {"pull": replace(copy("pull"), content_hash="old")})
+    row = list(Forecaster(Configuration((PullSecret("pull", ("x",)),)), expected).of_namespace(state))[1]
+    assert (row.effect, row.message) == ("none", f"made of the content before the rotation, {stage}")
 
 
 def test_the_write_of_the_loop_passes_the_webhook_which_adds_what_has_no_copy() -> None:
