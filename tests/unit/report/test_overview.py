@@ -72,6 +72,11 @@ def test_a_problem_of_a_copy_or_of_all_copies_has_a_command_that_shows_more(titl
     assert texts(Preview((problem,), namespaces=2))[1] == command
 
 
+def test_only_objects_have_names_for_kubectl() -> None:
+    waiting = Row("psw", f"PullSecret/{NAME}", Effect.PROBLEM, FindingReason.SOURCE_UNAVAILABLE, "2 copies are missing")
+    assert Preview((copy("a", Effect.CREATE), waiting), namespaces=2).titles() == [f"Secret/{NAME}"]
+
+
 def test_many_namespaces_are_counted_unless_all_are_wanted() -> None:
     preview = Preview(
         tuple(pod(f"team-{at:02}", "api-1", "Deployment/api") for at in range(MOST_COMMANDS + 3)), namespaces=99

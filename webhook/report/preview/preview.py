@@ -124,7 +124,8 @@ class Preview:
 
     def titles(self) -> list[str]:
         """Return the objects and copies that would change, or that a person has to change."""
-        return list(dict.fromkeys(row.title for row in self.rows if row.effect is not Effect.NONE))
+        rows = [row for row in self.rows if row.effect is not Effect.NONE and not row.is_summary]
+        return list(dict.fromkeys(row.title for row in rows))
 
     def document(self) -> dict[str, object]:
         """Return everything for programs."""
@@ -309,8 +310,7 @@ def overview(preview: Preview, *, verbose: bool = False) -> Iterator[Paragraph]:
         yield Paragraph(f"{row.namespace}, {row.title}: {row.message} ({row.reason})", "!", Severity.FAULT.value)
         if row.is_copy:
             # A row about all copies of a pull secret is in the release namespace, which is always excluded.
-            is_single = row.title.startswith("Secret/")
-            command = f"pullsecrets explain ns/{row.namespace}" if is_single else "pullsecrets check"
+            command = "pullsecrets check" if row.is_summary else f"pullsecrets explain ns/{row.namespace}"
             yield Paragraph(command, colour="bold", indent=2, is_command=True)
     if len(problems) > most:
         yield Paragraph(f"and {counted(len(problems) - most, 'problem')} more (-v lists them)", indent=2)

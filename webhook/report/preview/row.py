@@ -112,6 +112,11 @@ class Row(msgspec.Struct, frozen=True):
         """Return whether this is a copy, written by the controller, and not an object of the manifests."""
         return not self.origin
 
+    @property
+    def is_summary(self) -> bool:
+        """Return whether this is about all copies of a pull secret, ``PullSecret/NAME``, which is no object."""
+        return self.title.startswith("PullSecret/")
+
     def line(self) -> Line:
         """Return the line for a table."""
         cells = (self.namespace, self.title, self._result(), self.reason, self.message)
