@@ -197,7 +197,8 @@ def explain_workload(
     """
     owner = f"{title.partition('/')[0].lower()}/{template.name}"
     steps = [*_subject_steps(inputs, template, is_template=True)]
-    if any(step.reason in _REFERENCED for step in steps):
+    # A CronJob selects no Pods. Those that run are of its Jobs, and each Job makes new ones.
+    if not title.startswith("CronJob/") and any(step.reason in _REFERENCED for step in steps):
         steps.append(_pods_step(inputs, pods, owner, template.namespace))
     place = CommandContext("Pod", template.name, template.namespace, owner)
     return Explanation(template.namespace, title, inputs.with_commands(place, steps))

@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from webhook.report.explain.explanation import ExplainInput, explain_manifest, explain_namespace, explain_subject
+from webhook.report.explain.explanation import (
+    ExplainInput,
+    explain_manifest,
+    explain_namespace,
+    explain_subject,
+    explain_workload,
+)
 from webhook.report.explain.registration import Hook, Reachability, Registration
 from webhook.report.explain.step import RESULTS, Explanation
 from webhook.report.preview.cluster_view import ClusterView
@@ -223,6 +229,23 @@ def test_a_namespace_is_explained_with_its_copies_and_service_accounts() -> None
         ("vendor", "namespaceSelector", "SKIP", "namespace-not-selected"),
     ]
     assert stopped(found) == ("ServiceAccounts", "reference-due")
+
+
+@pytest.mark.parametrize(
+    ("title", "pods", "expected"),
+    [
+        ("Deployment/web", [], ["no Pod runs"]),
+        ("Deployment/web", [pod("registry")], ["1 Pod has each reference"]),
+        ("Deployment/web", [pod("registry"), replace(pod(), name="old")], ["1 Pod lacks the reference to registry"]),
+        ("Deployment/web", None, ["you lack the right to list them"]),
+        ("CronJob/web", [], []),
+    ],
+)
+def test_the_running_pods_of_a_workload_are_told_if_it_selects_them(
+    title: str, pods: list[Subject] | None, expected: list[str]
+) -> None:
+    found = explain_workload(inputs(copy()), pod("registry"), title, pods)
+    assert [step.message for step in found.steps if step.gate == "running Pods"] == expected
 
 
 def test_a_source_for_other_namespaces_and_what_the_namespace_declines_are_gates_of_their_own() -> None:
