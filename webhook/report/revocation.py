@@ -185,7 +185,7 @@ _PUBLIC = {
     PullAnswer.REFUSED: False,
     PullAnswer.UNKNOWN: None,
 }
-"""Whether an image can be pulled without any credential, by the answer to a request without one."""
+"""True if an image can be pulled without any credential, by the answer to a request without one."""
 
 
 class _Case(msgspec.Struct, frozen=True):
