@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NoReturn
 
 import msgspec
@@ -278,7 +278,7 @@ class _EntryReader:
             self._leave_out(
                 key, SourceReason.CREDENTIAL_UNUSABLE, "has only a credential helper, which nodes cannot call"
             )
-        chosen, clashes = _choose(spellings)
+        chosen, clashes = _choose(spellings, self._shown)
         hub, domain = chosen.get(DOCKER_HUB_KEY), chosen.get(HUB_DOMAIN)
         if hub is not None and domain is not None and hub != domain:
             self._warn(HUB_DOMAIN, f"differs from {DOCKER_HUB_KEY}: the kubelet takes the first, Knative the second")
@@ -304,8 +304,13 @@ class _EntryReader:
         return shown(key, self._positions.get(key, 0))
 
 
-def _choose(spellings: Mapping[RegistryKey, Mapping[str, Credential]]) -> tuple[dict[str, Credential], list[Clash]]:
-    """Return one credential for each registry, and the registries whose spellings have different ones."""
+def _choose(
+    spellings: Mapping[RegistryKey, Mapping[str, Credential]], name_of: Callable[[str], str]
+) -> tuple[dict[str, Credential], list[Clash]]:
+    """Return one credential for each registry, and the registries whose spellings have different ones.
+
+    ``name_of`` returns the name of an entry in messages.
+    """
     chosen, clashes = {}, []
     for registry in sorted(spellings, key=str):
         read = spellings[registry]
@@ -314,8 +319,7 @@ def _choose(spellings: Mapping[RegistryKey, Mapping[str, Credential]]) -> tuple[
         chosen[str(registry)] = read[winner]
         losers = [key for key in others if read[key] != read[winner]]
         if losers:
-            positions = {key: position for position, key in enumerate(read, start=1)}
-            names = [shown(key, positions[key]).removeprefix("registry ").strip('"') for key in (winner, *losers)]
+            names = [name_of(key).removeprefix("registry ").strip('"') for key in (winner, *losers)]
             clashes.append(Clash(str(registry), names[0], tuple(names[1:])))
     return chosen, clashes
 

@@ -370,6 +370,13 @@ def test_of_two_other_spellings_the_first_in_sorted_order_is_taken() -> None:
     assert dict(parse_auths(entries)) == {"ghcr.io": ALICE}
 
 
+def test_spellings_that_may_hide_a_credential_are_named_by_their_positions_in_the_source() -> None:
+    keys = ("quay.io", "x:y@ghcr.io", "z:y@ghcr.io")
+    credentials = parse_auths({key: {"auth": auth(f"{key[0]}:x")} for key in keys})
+    names = [f"entry {position}, whose key is not shown," for position in (2, 3)]
+    assert credentials.clashes == (Clash("ghcr.io", names[0], (names[1],)),)
+
+
 def test_equal_credentials_under_two_spellings_are_no_clash() -> None:
     source = parse_auths({"https://ghcr.io": HUB_ENTRY, "ghcr.io": HUB_ENTRY})
 
