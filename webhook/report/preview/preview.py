@@ -281,7 +281,8 @@ def _subject_outcome(manifest: Manifest, cluster: ClusterView) -> _Outcome:
 
 def _of_pods(manifest: Manifest, message: str) -> str:
     if has_unknown_kind(manifest):
-        return f"kind {manifest.kind} of {manifest.group} is unknown; for Pods from its spec.template: {message}"
+        group = manifest.group or manifest.api_version  # the core group has no name
+        return f"kind {manifest.kind} of {group} is unknown; for Pods from its spec.template: {message}"
     return f"its Pods: {message}"
 
 

@@ -161,6 +161,11 @@ def test_a_kind_that_is_not_known_but_has_a_pod_template_is_named() -> None:
     )
 
 
+def test_a_kind_with_the_api_version_of_the_core_group_is_named_with_it() -> None:
+    wrong = manifest("Deployment", "web", spec={"template": {"spec": {"containers": []}}})
+    assert checked(namespace_of(), wrong).rows[-1].message.startswith("kind Deployment of v1 is unknown; ")
+
+
 def test_a_rollout_that_refers_to_a_deployment_is_left_to_it() -> None:
     rollout = manifest("Rollout", "a", api_version="argoproj.io/v1alpha1", spec={"workloadRef": {"name": "a"}})
 
