@@ -229,7 +229,10 @@ GATES: tuple[HealingGate, ...] = (
         HealingReason.NOT_COVERED,
         Verdict.NONE,
         lambda case: not case.helped,
-        lambda case: f"{listed(case.missing)} would not help, because it has no credential for {case.pod.failing[0]}",
+        lambda case: (
+            f"{listed(case.missing)} would not help, because "
+            f"{'it has' if len(case.missing) == 1 else 'they have'} no credential for {case.pod.failing[0]}"
+        ),
         "the missing reference has no credential for an image that cannot be pulled, so another Pod would fail as well",
         "add the registry to a source, or correct the image",
     ),

@@ -233,6 +233,18 @@ def test_in_any_minute_there_are_at_most_as_many_evictions_as_allowed_across_lea
     assert all(sum(at <= each < at + 60.0 for each in made) <= per_minute for at in made)
 
 
+def test_several_references_that_would_not_help_are_plural() -> None:
+    both = msgspec.structs.replace(
+        CONFIGURATION, pull_secrets=(*CONFIGURATION.pull_secrets, PullSecret("other", ("source",)))
+    )
+    registries = {"pull": frozenset({"other.io"}), "other": frozenset({"other.io"})}
+    judged = judge_namespace(SELECTED, [pod()], registries, HealingInput(both, 1000.0)).pods[0]
+    assert judged.gate is not None
+    assert judged.gate.stopped(judged.case) == (
+        f"pull and other would not help, because they have no credential for {IMAGE}"
+    )
+
+
 @pytest.mark.parametrize(
     "value",
     [
