@@ -113,6 +113,6 @@ def _copy_status(entry: PullSecret, copy: Copy | None, state: NamespaceState, co
     if copy.terminating:
         return CopyStatus(name, CopyState.MISSING)
     to_be_written = copy.replaceable_only or not state.is_proven(copy)
-    # While a source cannot be used, no copy is written.
+    # Without a hash no content is due, so no copy is written.
     to_be_written |= content_hash is not None and copy.metadata != entry.copies.stored
     return CopyStatus(name, CopyState.STALE, "" if to_be_written else copy.content_hash)
