@@ -251,7 +251,7 @@ def explain_dropped(name: str, namespace: str, release: str, command: str) -> Ex
         f"it is a copy of release {release}, and {name} is not in the configuration any more, so it stays as it is"
     )
     step = Step("copy", Severity.FAULT, message, reason, advice(reason), command=command)
-    return Explanation(namespace, f"secret/{name}", (step,))
+    return Explanation(namespace, f"Secret/{name}", (step,))
 
 
 def explain_unreadable(kind: str, name: str, namespace: str) -> Explanation:

@@ -4,8 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from tests.unit.report.explain.test_explanation import LABEL, ONE, inputs, pod
-from webhook.report.explain.commands import select_command
-from webhook.report.explain.explanation import explain_namespace, explain_subject
+from webhook.report.explain.commands import retire_command, select_command
+from webhook.report.explain.explanation import explain_dropped, explain_namespace, explain_subject
 from webhook.report.explain.step import LOOK_UP
 from webhook.rules.configuration import Configuration, OptIn
 from webhook.rules.labels import Operator, Requirement, Selector
@@ -55,3 +55,12 @@ def test_a_namespace_keeps_the_other_names_that_it_declines(declined: set[str], 
 def test_an_object_without_a_name_has_no_command_about_it(name: str, command: str) -> None:
     subject = replace(pod(labels={LABEL: "disabled"}), name=name, generate_name="web-")
     assert explain_subject(inputs(), subject).verdict.command.startswith(command)
+
+
+def test_the_copy_of_a_dropped_name_is_retired_with_the_other_names() -> None:
+    command = retire_command("psw", "pull-secrets", ["a", "old"])
+    found = explain_dropped("old", "team-a", "psw", command)
+    assert (found.title, found.verdict.reason) == ("Secret/old", "copy-dropped")
+    assert found.verdict.command == (
+        """helm upgrade psw CHART -n pull-secrets --reuse-values --set-json 'retired=["a", "old"]'"""
+    )
