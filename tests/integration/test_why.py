@@ -490,12 +490,12 @@ def test_a_name_that_was_dropped_without_being_retired(playground: Callable[...,
     ours.installation.set_configuration(pullSecrets=[{"name": "other", "sources": [{"secretName": SOURCE}]}])
     eventually(lambda: ours.get(team, "secrets", "other"))
     says = (
-        f"secret/{COPY}",
+        f"Secret/{COPY}",
         "it is a copy of release",
         f"{COPY} is not in the configuration any more",
         f"Next: helm upgrade {ours.installation.release} CHART -n {ours.installation.namespace} --reuse-values",
     )
-    message(ours, "explain", f"secret/{COPY}", "-n", team, says=says)
+    message(ours, "explain", f"Secret/{COPY}", "-n", team, says=says)
 
 
 @situation("GitOps resets the list")

@@ -85,7 +85,9 @@ def _dropped(context: Context) -> Iterator[CheckResult]:
             if secret.metadata.namespace != installed.release.namespace:
                 dropped.update({secret.metadata.name} - configured)
     except Forbidden:
-        yield note("PSW034", "copies of dropped names were not looked for: you lack the right to list Secrets")
+        yield note(
+            "PSW034", "copies of dropped names were not looked for: you lack the right to list Secrets", "list secrets"
+        )
     retired = sorted({*installed.configuration.retired, *dropped})
     for name, number in sorted(dropped.items()):
         copies = "1 copy is" if number == 1 else f"{number:,} copies are"
@@ -106,7 +108,8 @@ def _issued_before(context: Context) -> Iterator[CheckResult]:
                 )
                 yield finding("PSW034", detail, f"kubectl -n {release.namespace} delete secret {name}")
     except Forbidden:
-        yield note("PSW034", "issued Secrets were not looked for: you lack the right to list Secrets")
+        right = f"list secrets in namespace {release.namespace}"
+        yield note("PSW034", "issued Secrets were not looked for: you lack the right to list Secrets", right)
 
 
 def _labels(namespace: Namespace, configuration: Configuration, others: frozenset[str]) -> Iterator[CheckResult]:

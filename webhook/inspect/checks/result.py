@@ -104,8 +104,12 @@ class Checkup(msgspec.Struct, frozen=True):
     def paragraphs(self, *, verbose: bool = False) -> Iterator[Paragraph]:
         """Yield the text for people: by group, findings first, and checks that are ok in one line at the end."""
         groups = defaultdict(list)
+        skipped = [outcome for outcome in self.outcomes if outcome.lacks]
+        # A note about a missing right is alone where a person lacks no other one, as in the Pod of helm test.
+        if all(outcome.severity is Severity.NOTE for outcome in skipped):
+            skipped = []
         for outcome in self.outcomes:
-            if verbose or not (outcome.severity is Severity.OK or outcome.lacks):
+            if verbose or not (outcome.severity is Severity.OK or outcome in skipped):
                 groups[group_of(outcome.code)].append(outcome)
         ranks = {name: min(_ORDER.index(outcome.severity) for outcome in outcomes) for name, outcomes in groups.items()}
         for name in sorted(groups, key=lambda name: (ranks[name], [*GROUPS.values()].index(name))):
@@ -115,7 +119,7 @@ class Checkup(msgspec.Struct, frozen=True):
             yield from _of_group([outcome for outcome in groups[name] if outcome not in folded])
             yield Paragraph("")
         if not verbose:
-            yield from _of_rights([outcome for outcome in self.outcomes if outcome.lacks])
+            yield from _of_rights(skipped)
         ok = Counter(group_of(outcome.code) for outcome in self.outcomes if outcome.severity is Severity.OK)
         if ok and not verbose:
             parts = ", ".join(f"{name} {number}" for name, number in ok.items())
@@ -163,6 +167,9 @@ _ORDER = (Severity.FAULT, Severity.UNKNOWN, Severity.NOTE, Severity.OK)
 _WIDTH = 5
 """Characters of the longest result and a space, to which the others are filled up."""
 
+_RIGHTS_SHOWN = 5
+"""Missing rights that are listed; ``-v`` shows the right that each check needs."""
+
 
 def _of_group(outcomes: list[CheckResult]) -> Iterator[Paragraph]:
     """Yield the results of a group: the details of a code, then the advice for all of them, once."""
@@ -202,8 +209,11 @@ def _of_rights(skipped: list[CheckResult]) -> Iterator[Paragraph]:
     yield Paragraph("", "rights that you lack", "bold")
     text = f"{counted(codes, 'check was', 'checks were')} skipped (-v lists them), because you lack the right to:"
     yield Paragraph(text, RESULTS[Severity.UNKNOWN].ljust(_WIDTH - 1), Severity.UNKNOWN.value, indent=2)
-    for right in dict.fromkeys(outcome.lacks for outcome in skipped):
+    rights = list(dict.fromkeys(outcome.lacks for outcome in skipped))
+    for right in rights[:_RIGHTS_SHOWN]:
         yield Paragraph(right, indent=2 + _WIDTH)
+    if len(rights) > _RIGHTS_SHOWN:
+        yield Paragraph(f"and {len(rights) - _RIGHTS_SHOWN} more", indent=2 + _WIDTH)
     todo = "Ask for these rights, or ask a person who has them to run pullsecrets check."
     yield Paragraph(todo, "to do:", "bold", indent=2 + _WIDTH)
     yield Paragraph("")
@@ -214,9 +224,9 @@ def finding(code: str, detail: str, command: str = "") -> CheckResult:
     return CheckResult(code, Severity.FAULT, detail, command)
 
 
-def note(code: str, detail: str) -> CheckResult:
-    """Return useful information."""
-    return CheckResult(code, Severity.NOTE, detail)
+def note(code: str, detail: str, lacks: str = "") -> CheckResult:
+    """Return useful information, for example about a missing right that does not change the result."""
+    return CheckResult(code, Severity.NOTE, detail, lacks=lacks)
 
 
 def unknown(code: str, detail: str, lacks: str = "") -> CheckResult:
