@@ -64,7 +64,7 @@ def encoded(text: str) -> str:
         ({".dockerconfigjson": encoded('{"auths": {"a b": {}, "quay.io/team": {}}}')}, {"quay.io/team"}),
         ({".dockerconfigjson": encoded("[]")}, set()),
         ({".dockerconfigjson": "%"}, set()),
-        ({".dockerconfigjson": encoded('{"auths": {"r.io": ' + "[" * 9_000 + "]" * 9_000 + "}}")}, set()),
+        ({".dockerconfigjson": encoded('{"auths": {"r.io": ' + "[" * 100_000 + "]" * 100_000 + "}}")}, set()),
         ({".dockercfg": b64encode(b'{"\xff": {}, "r.io": {}}').decode()}, {"r.io"}),
         ({"password": encoded("x")}, set()),
         ({}, set()),
