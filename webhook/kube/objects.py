@@ -24,6 +24,7 @@ from webhook.kube.wire import WrittenMeta, decoder
 from webhook.rules.backfill import ENFORCE_ANNOTATION, enforces_references
 from webhook.rules.configuration import DECLINE_ANNOTATION
 from webhook.rules.copy_metadata import NOTHING_STORED, stored_metadata
+from webhook.rules.decoding import NOT_DECODED
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, content_hash
 from webhook.rules.managed_fields import Entry, list_ownership
 from webhook.rules.mistyped import mistyped_opt_in
@@ -261,7 +262,7 @@ class ScopedDecoder:
         metadata = obj.metadata
         try:
             references = read_reference_list(obj.references, self.scope.names)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except NOT_DECODED:
             raise ApiUnavailable("the API server's answer is not the requested JSON") from None
         return ServiceAccount(
             namespace=intern(metadata.namespace),

@@ -21,6 +21,7 @@ from webhook.kube.listing import list_decoder, list_objects
 from webhook.kube.objects import NO_LABELS, read_reference_list
 from webhook.kube.resources import PODS, SECRETS, Collection
 from webhook.kube.wire import ObjectMeta, decoder
+from webhook.rules.decoding import NOT_DECODED
 from webhook.rules.dockerconfig import COPY_KEY
 from webhook.rules.gates import MIRROR_ANNOTATION
 from webhook.rules.healing import PodOwner, PulledPod
@@ -316,7 +317,7 @@ def to_pulled_pod(obj: PodObject, configuration: Configuration) -> PulledPod:
     metadata, spec, label = obj.metadata, obj.spec, configuration.opt_in.label
     try:
         references = read_reference_list(spec.image_pull_secrets, configuration.secret_names)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except NOT_DECODED:
         raise ApiUnavailable("the API server's answer is not the requested JSON") from None
     # Only the label that a decision reads: a tenant chooses the number of the others.
     value = (metadata.labels or NO_LABELS).get(label)

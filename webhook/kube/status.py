@@ -32,6 +32,7 @@ from webhook.errors import (
     Refused,
     Throttled,
 )
+from webhook.rules.decoding import NOT_DECODED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,7 +125,7 @@ def decode_status(data: bytes | msgspec.Raw) -> Status:
     """Return the Status in a body; an empty one if the body is something else."""
     try:
         return _decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         return Status()
 
 

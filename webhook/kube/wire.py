@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import msgspec
 
 from webhook.errors import ApiUnavailable
+from webhook.rules.decoding import NOT_DECODED
 from webhook.rules.ownership import FieldManager  # noqa: TC001 - msgspec evaluates the annotation
 
 if TYPE_CHECKING:
@@ -138,8 +139,7 @@ def decoder(shape: Any) -> Callable[[bytes | msgspec.Raw], Any]:  # noqa: ANN401
     def decode_or_unavailable(data: bytes | msgspec.Raw) -> Any:  # noqa: ANN401
         try:
             return decode(data)
-        # RecursionError is for JSON that is nested too deeply. msgspec has no exception of its own for that.
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except NOT_DECODED:
             message = "the API server's answer is not the requested JSON"
             raise ApiUnavailable(message, status=HTTPStatus.OK) from None
 

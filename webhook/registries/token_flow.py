@@ -24,6 +24,7 @@ from urllib3 import Timeout
 from urllib3.exceptions import HTTPError, SSLError
 
 from webhook import __version__
+from webhook.rules.decoding import NOT_DECODED
 
 if TYPE_CHECKING:
     import ssl
@@ -260,7 +261,7 @@ def _challenges(response: BaseHTTPResponse) -> list[Challenge]:
 def _read_token(content: bytes) -> str:
     try:
         body = msgspec.json.decode(content, type=_Token)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         return ""
     # The specification allows access_token as well, for compatibility with OAuth 2.0.
     token = body.token or body.access_token

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from webhook.rules.decoding import NOT_DECODED
 from webhook.rules.healing import OwnerRecord, Trial
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def decode_healing(value: bytes | None) -> StoredHealing | None:
         return None
     try:
         stored = msgspec.json.decode(value, type=StoredHealing)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         return None
     # A negative number would raise the limit.
     return stored if stored.version == FORMAT_VERSION and stored.reserved >= 0 else None

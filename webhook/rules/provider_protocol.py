@@ -22,6 +22,7 @@ import msgspec
 
 from webhook.errors import CredentialsNotIssued, SourceInvalid
 from webhook.rules.credential import shown
+from webhook.rules.decoding import NOT_DECODED
 from webhook.rules.dockerconfig import LARGEST_COPY, read_document, render
 from webhook.rules.expiry import read_expiries
 from webhook.rules.go_json import JsonObject, decode
@@ -151,7 +152,7 @@ def _check_identity(content: bytes) -> None:
     """Check apiVersion and kind first, because they explain other differences."""
     try:
         header = _header_decoder.decode(content)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         _refuse("is not a JSON object with apiVersion and kind")
     if header.api_version != API_VERSION:
         _refuse(f"has another apiVersion than {API_VERSION}")

@@ -22,6 +22,7 @@ from webhook.errors import SourceInvalid
 from webhook.rules.brake import PastRemoval  # noqa: TC001 - msgspec evaluates the annotation
 from webhook.rules.configuration import Configuration  # noqa: TC001 - msgspec evaluates the annotation
 from webhook.rules.credential import decode_base64
+from webhook.rules.decoding import NOT_DECODED
 from webhook.rules.dockerconfig import COPY_KEY, COPY_TYPE, parse_source, read_payload, render
 from webhook.rules.rollout import Progress, Rollout
 from webhook.rules.versions import SourceVersion, decode_sources, is_older, newer_sources
@@ -237,10 +238,10 @@ def encode_rollouts(rollouts: Mapping[str, StoredRollout]) -> bytes | None:
     """Return the value with the rollouts; None if there are none. Small contents are kept first."""
     if not rollouts:
         return None
-    entries = {name: _RolloutEntry(each.rollout, each.progress) for name, each in rollouts.items()}
+    entries = {name: _RolloutEntry(stored.rollout, stored.progress) for name, stored in rollouts.items()}
     room = LARGEST_ROLLOUTS
-    kept = [(len(each.kept.payload), name, each.kept) for name, each in rollouts.items() if each.kept]
-    for size, name, content in sorted(kept, key=lambda each: each[:2]):
+    kept = [(len(stored.kept.payload), name, stored.kept) for name, stored in rollouts.items() if stored.kept]
+    for size, name, content in sorted(kept, key=lambda item: item[:2]):
         if size <= room:
             room -= size
             entries[name] = msgspec.structs.replace(entries[name], kept=_entry(content))
@@ -323,7 +324,7 @@ def _decode_json(content: bytes, shape: type[_Shape]) -> _Shape:
         if version != FORMAT_VERSION:
             raise _Undecodable(f"its format version is {version}, but this release reads version {FORMAT_VERSION}")
         return msgspec.json.decode(content, type=shape)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except NOT_DECODED:
         raise _Undecodable("the document was not written by this release") from None
 
 
