@@ -137,6 +137,44 @@ class RemovalDelay:
         return (plan.without(removals_from=waits), min(waits.values())) if waits else (plan, 0.0)
 
 
+class _LeakyBucket:
+    """The turns of namespaces that share a rate of writes, each booked in advance; safe from any thread."""
+
+    def __init__(self, rate: float, burst: float, clock: Callable[[], float]) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._free_at = 0.0
+        self._due: dict[str, float] = {}
+
+    def wait(self, namespace: str, writes: int, delay: float = 0.0) -> float:
+        """Return the seconds until the turn of a namespace; 0 if it has come, which ends it.
+
+        The first call books the turn, for so many ``writes``, and after ``delay`` seconds at the earliest.
+        """
+        with self._lock:
+            now = self._clock()
+            due = self._due.get(namespace)
+            if due is None:
+                # The virtual clock of a leaky bucket: it may lag by one burst.
+                start = max(self._free_at, now - self._burst / self._rate)
+                self._free_at = start + writes / self._rate
+                due = self._due[namespace] = max(start, now + delay) if delay else start
+            if due > now:
+                return due - now
+            # The turn is over with the plan, also if its writes fail: their retry books another one.
+            del self._due[namespace]
+            return 0.0
+
+    def forget(self, namespace: str) -> None:
+        """Forget the turn of a namespace."""
+        if namespace not in self._due:
+            return  # without the lock: nearly all plans
+        with self._lock:
+            self._due.pop(namespace, None)
+
+
 HAND_BACKS_PER_SECOND = 20.0
 HAND_BACK_BURST = 20
 """Writes that need not wait if none were made for a second, so that usually none waits."""
@@ -154,39 +192,20 @@ class HandBackRateLimit:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._free_at = 0.0
-        self._due: dict[str, float] = {}
+        self._turns = _LeakyBucket(HAND_BACKS_PER_SECOND, HAND_BACK_BURST, clock)
 
     def filter(self, namespace: str, plan: NamespacePlan) -> tuple[NamespacePlan, float]:
         """Return the plan without the writes that must wait, and the seconds until the next check; 0 for none."""
-        if not plan.hand_backs and namespace not in self._due:
-            return plan, 0.0  # without the lock: nearly all plans
-        with self._lock:
-            if not plan.hand_backs:
-                self._due.pop(namespace, None)
-                return plan, 0.0
-            now = self._clock()
-            due = self._due.get(namespace)
-            if due is None:
-                # The virtual clock of a leaky bucket: it may lag by one burst, and each namespace books its share in
-                # advance.
-                start = max(self._free_at, now - HAND_BACK_BURST / HAND_BACKS_PER_SECOND)
-                self._free_at = start + len(plan.hand_backs) / HAND_BACKS_PER_SECOND
-                if any(action.service_account.ownership.holds for action in plan.hand_backs):
-                    start = max(start, now + SETTLE_SECONDS)
-                due = self._due[namespace] = start
-            if due <= now:
-                # The turn is over with the plan, also if its writes fail: their retry books another one.
-                del self._due[namespace]
-                return plan, 0.0
-            return replace(plan, hand_backs=()), due - now
+        if not plan.hand_backs:
+            self.forget(namespace)
+            return plan, 0.0
+        settles = any(action.service_account.ownership.holds for action in plan.hand_backs)
+        seconds = self._turns.wait(namespace, len(plan.hand_backs), SETTLE_SECONDS if settles else 0.0)
+        return (replace(plan, hand_backs=()), seconds) if seconds > 0 else (plan, 0.0)
 
     def forget(self, namespace: str) -> None:
-        """Forget the turn of a namespace that is gone."""
-        with self._lock:
-            self._due.pop(namespace, None)
+        """Forget the turn of a namespace that has no such writes, or is gone."""
+        self._turns.forget(namespace)
 
 
 RENEWALS_PER_SECOND = 50.0
@@ -199,37 +218,21 @@ class RenewalRateLimit:
     """Spreads the renewals of tokens in copies over time, because all of them may be due after an outage."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._free_at = 0.0
-        self._due: dict[str, float] = {}
+        self._turns = _LeakyBucket(RENEWALS_PER_SECOND, RENEWAL_BURST, clock)
 
     def filter(self, planned: PlannedNamespace, plan: NamespacePlan) -> tuple[NamespacePlan, float]:
         """Return the plan without the renewals that must wait, and the seconds until the next check; 0 for none."""
         namespace = planned.state.namespace.name
         waiting = [action.name for action in plan.copies if self._may_wait(action, planned.now)]
-        if not waiting and namespace not in self._due:
-            return plan, 0.0  # without the lock: nearly all plans
-        with self._lock:
-            if not waiting:
-                self._due.pop(namespace, None)
-                return plan, 0.0
-            now = self._clock()
-            due = self._due.get(namespace)
-            if due is None:
-                # As for the hand-backs: each namespace books its share in advance.
-                start = max(self._free_at, now - RENEWAL_BURST / RENEWALS_PER_SECOND)
-                self._free_at = start + len(waiting) / RENEWALS_PER_SECOND
-                due = self._due[namespace] = start
-            if due <= now:
-                del self._due[namespace]
-                return plan, 0.0
-            return plan.without(copies=waiting), due - now
+        if not waiting:
+            self.forget(namespace)
+            return plan, 0.0
+        seconds = self._turns.wait(namespace, len(waiting))
+        return (plan.without(copies=waiting), seconds) if seconds > 0 else (plan, 0.0)
 
     def forget(self, namespace: str) -> None:
-        """Forget the turn of a namespace that is gone."""
-        with self._lock:
-            self._due.pop(namespace, None)
+        """Forget the turn of a namespace that has no such renewals, or is gone."""
+        self._turns.forget(namespace)
 
     def _may_wait(self, action: ApplyCopy, now: datetime) -> bool:
         copy = action.updates

@@ -192,14 +192,14 @@ def test_a_namespace_that_is_gone_keeps_no_turn() -> None:
     names = [f"namespace-{number}" for number in range(2 * RENEWAL_BURST)]
     for name in names:
         filters.filter(PlannedNamespace(NamespaceState(Namespace(name), {}, ()), plan, (), frozenset(), now))
-    assert filters._hand_backs._due
-    assert filters._renewals._due
+    assert filters._hand_backs._turns._due
+    assert filters._renewals._turns._due
     assert copy_rate._booked["pull"].due
 
     for name in names:
         filters.forget(name)
 
-    assert filters._hand_backs._due == filters._renewals._due == copy_rate._booked["pull"].due == {}
+    assert filters._hand_backs._turns._due == filters._renewals._turns._due == copy_rate._booked["pull"].due == {}
 
 
 def test_the_webhook_s_configuration_has_come_by_then() -> None:
