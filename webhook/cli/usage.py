@@ -85,7 +85,7 @@ def refuse_both(namespace: str, selector: str) -> None:
 def _report(
     reader: Reader, installed: InstalledRelease, name: str, namespace: str, selector: str, *, anonymous: bool
 ) -> ObjectReport:
-    from webhook.inspect.credentials import read_owners  # noqa: PLC0415 - as above
+    from webhook.inspect.credentials import read_owners, renewing_secrets  # noqa: PLC0415 - as above
     from webhook.inspect.usage import read_pod_groups  # noqa: PLC0415 - as above
     from webhook.report.usage import (  # noqa: PLC0415 - as above
         anonymous_totals,
@@ -101,7 +101,7 @@ def _report(
     if not name:
         return credential_totals(groups, owners, configuration)
     configured = (*configuration.source_names, *(entry.name for entry in configuration.pull_secrets))
-    renewing = {source.name: source.secret for source in configuration.renewing}
+    renewing = renewing_secrets(installed)
     if name not in configured:
         name = renewing.get(name, name)
     if name not in configured and not any(name == secret.name for group in groups for secret in group.secrets):

@@ -40,14 +40,14 @@ QUESTIONS_AT_ONCE = 8
 def find_entries(installed: InstalledRelease, name: str) -> list[PullSecret]:
     """Return the pull secrets with this name, or with a source of this name. Raises UsageError if there are none."""
     configuration = installed.configuration
-    secret = _renewing(installed).get(name, name)
+    secret = renewing_secrets(installed).get(name, name)
     entries = [
         entry
         for entry in configuration.pull_secrets
         if name == entry.name or secret in entry.sources or _has_token(entry, name)
     ]
     if not entries:
-        source_list = listed(sorted({*configuration.source_names, *_renewing(installed)})) or "none"
+        source_list = listed(sorted({*configuration.source_names, *renewing_secrets(installed)})) or "none"
         raise UsageError(f"release {installed.release.name} has no source {name}: its sources are {source_list}")
     return entries
 
@@ -56,7 +56,8 @@ def _has_token(entry: PullSecret, name: str) -> bool:
     return any(token.name == name for token in entry.tokens)
 
 
-def _renewing(installed: InstalledRelease) -> dict[str, str]:
+def renewing_secrets(installed: InstalledRelease) -> dict[str, str]:
+    """Return the Secret of each source that renews itself, by the name of the source."""
     return {source.name: source.secret for source in installed.configuration.renewing}
 
 
@@ -66,7 +67,7 @@ def find_source(installed: InstalledRelease, name: str) -> str:
     Raises:
         UsageError: there is no such source, or the pull secret has several.
     """
-    entry, secret = find_entries(installed, name)[0], _renewing(installed).get(name, name)
+    entry, secret = find_entries(installed, name)[0], renewing_secrets(installed).get(name, name)
     if secret in installed.configuration.source_names:
         return secret
     if entry.tenant_owned:
