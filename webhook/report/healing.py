@@ -219,8 +219,8 @@ class HealingForecast(msgspec.Struct, frozen=True):
 
     def rows(self, namespace: Namespace, lacking: Sequence[LackingPod]) -> Iterator[Row]:
         """Yield the rows of the Pods of a namespace that lack a reference, in their order."""
-        judged = judge_namespace(namespace, [each.pod for each in lacking], self.registries, self.given)
-        outcomes = {each.case.pod.uid: each for each in judged.pods}
+        judged = judge_namespace(namespace, [pod for pod, _ in lacking], self.registries, self.given)
+        outcomes = {outcome.case.pod.uid: outcome for outcome in judged.pods}
         for pod, row in lacking:
             yield self._row(row, outcomes[pod.uid])
 

@@ -360,29 +360,35 @@ def credential_totals(groups: Iterable[PodGroup], owners: Owners, configuration:
     possible: set[CredentialOrigin] = set()
 
     def origins(group: PodGroup, image: str) -> Iterable[tuple[CredentialOrigin, bool]]:
-        tried, unread = keyrings.offers(group.secrets, image), group.in_state(SecretState.UNREAD)
+        offers, unread = keyrings.offers(group.secrets, image), group.in_state(SecretState.UNREAD)
         possible.update(
-            CredentialOrigin(offer.secret.copy_of, each) for offer in tried for each in owners.candidates(offer)
+            CredentialOrigin(offer.secret.copy_of, source) for offer in offers for source in owners.candidates(offer)
         )
-        yield from ((owners.origin(offer), True) for offer in tried)
+        yield from ((owners.origin(offer), True) for offer in offers)
         yield from (
             (CredentialOrigin(name, "") if name in names else CredentialOrigin("", name), False) for name in unread
         )
-        if not tried and not unread:
+        if not offers and not unread:
             yield _NO_CREDENTIAL, True
 
-    found = tallied(groups, lambda group, image: dict.fromkeys(origins(group, image)))
-    unread = {origin for origin, known in found if not known}
+    where_by_origin = tallied(groups, lambda group, image: dict.fromkeys(origins(group, image)))
+    unread = {origin for origin, is_known in where_by_origin if not is_known}
     configured = [
         CredentialOrigin(entry.name, source) for entry in configuration.pull_secrets for source in entry.sources
     ]
-    used = sorted((origin for origin, known in found if known), key=lambda each: (not any(each), not each[0], each))
-    possible |= {each for each in configured if each._replace(source="") in unread}
-    totals = [_total(each, found.get((each, True), NO_PODS), possible) for each in dict.fromkeys((*configured, *used))]
-    totals += [_line(each, Severity.UNKNOWN, found[each, False]) for each in sorted(unread)]
-    named = {each.pull_secret for each in used if each.source}
-    unnamed = {each.pull_secret for each in used if each.pull_secret and not each.source}
-    number = len([each for each in used if each.source]) + len(unnamed - named)
+    used = sorted(
+        (origin for origin, is_known in where_by_origin if is_known),
+        key=lambda origin: (not any(origin), not origin[0], origin),
+    )
+    possible |= {origin for origin in configured if origin._replace(source="") in unread}
+    totals = [
+        _total(origin, where_by_origin.get((origin, True), NO_PODS), possible)
+        for origin in dict.fromkeys((*configured, *used))
+    ]
+    totals += [_line(origin, Severity.UNKNOWN, where_by_origin[origin, False]) for origin in sorted(unread)]
+    named = {origin.pull_secret for origin in used if origin.source}
+    unnamed = {origin.pull_secret for origin in used if origin.pull_secret and not origin.source}
+    number = len([origin for origin in used if origin.source]) + len(unnamed - named)
     more = f"; {counted(len(unread), 'name')} of Secrets that cannot be read with your rights" if unread else ""
     sentence = f"Pods use {'at least ' if unnamed else ''}{counted(number, 'credential')}{more}"
     return Totals("credentials", {"pullSecret": "PULL SECRET", "credential": "CREDENTIAL"}, tuple(totals), sentence)

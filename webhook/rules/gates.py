@@ -407,7 +407,7 @@ def _walk(kind: Kind, *, is_known: bool) -> Walk:
 
 # Computed once, because each review makes a walk.
 WALKS: Mapping[tuple[Kind, bool], Walk] = {
-    (kind, known): _walk(kind, is_known=known) for kind in _EVERYTHING for known in (True, False)
+    (kind, is_known): _walk(kind, is_known=is_known) for kind in _EVERYTHING for is_known in (True, False)
 }
 """By the kind of object, and by whether its namespace is known."""
 

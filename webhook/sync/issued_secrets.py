@@ -79,7 +79,7 @@ class IssuedSecrets:
         body = self._body(source, credential, observed)
         if not observed.uid:
             return self._create(body)
-        cause = _why_replaced(observed)
+        cause = _replacement_cause(observed)
         if not cause:
             # Without them, server-side apply would replace a newer credential, or create a Secret that was deleted
             # meanwhile.
@@ -127,8 +127,8 @@ class IssuedSecrets:
         return {"metadata": metadata, "type": COPY_TYPE, "data": {COPY_KEY: b64encode(credential.payload).decode()}}
 
 
-def _why_replaced(observed: Source) -> str:
-    """Return why no update can change a Secret; empty if one can."""
+def _replacement_cause(observed: Source) -> str:
+    """Return the cause for which no update can change a Secret; empty if one can."""
     # The object itself shows it: a 422 has other causes too, such as annotations that are too large.
     if observed.immutable:
         return "it is immutable"

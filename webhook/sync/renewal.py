@@ -189,9 +189,9 @@ class Renewer:
 
     def _note_stored_after_all(self, source: RenewingSource, observed: Source, progress: _Progress) -> None:
         """End a failure if the credential of a write without an answer is in the Secret."""
-        found = [sent for sent in progress.sent if read_payload(sent.payload) == observed.credentials]
-        if found:
-            self._succeeded(source, observed, progress, found[0])
+        stored = [sent for sent in progress.sent if read_payload(sent.payload) == observed.credentials]
+        if stored:
+            self._succeeded(source, observed, progress, stored[0])
             log.info("credential was stored after all", source=source.name, secret=source.secret)
 
     def _succeeded(

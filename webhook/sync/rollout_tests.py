@@ -227,7 +227,7 @@ class ImagesOfPods(Protocol):
         """Return one image of each repository, the most important first. Raises ApiError if that is unknown."""
 
 
-_NOT_ASKED = LoginResult(Login.UNKNOWN, "this process stops")
+_NOT_TESTED = LoginResult(Login.UNKNOWN, "this process stops")
 
 
 class RegistryProof:
@@ -303,10 +303,10 @@ class RegistryProof:
 
     # Python joins the workers of a pool before it exits, so each request that has not begun would delay the exit.
     def _log_in(self, key: str, credential: Credential) -> LoginResult:
-        return _NOT_ASKED if self._is_stopping() else self._registries.log_in(key, credential)
+        return _NOT_TESTED if self._is_stopping() else self._registries.log_in(key, credential)
 
-    def _ask(self, image: str, credentials: Mapping[str, Credential]) -> LoginResult:
-        return _NOT_ASKED if self._is_stopping() else self._registries.pull(image, credentials)
+    def _request_pull(self, image: str, credentials: Mapping[str, Credential]) -> LoginResult:
+        return _NOT_TESTED if self._is_stopping() else self._registries.pull(image, credentials)
 
     def _pull_of_pod(
         self, image: str, before: Mapping[str, Credential], after: Mapping[str, Credential]
@@ -315,11 +315,11 @@ class RegistryProof:
 
         Its name can be wrong, its tag can be gone, and the Pod can have another credential for it.
         """
-        result = self._ask(image, after)
+        result = self._request_pull(image, after)
         if not before or (result.login is not Login.REFUSED and not result.is_missing):
             return result
         # Only a comparison shows the cause: images of Pods may be wrong, and the credential may be right.
-        previous = self._ask(image, before)
+        previous = self._request_pull(image, before)
         if previous.login is Login.ACCEPTED:
             message = (
                 f"{image}, which Pods pull: the registry shows it to the previous credential, and not to the new one"
@@ -329,8 +329,8 @@ class RegistryProof:
 
     def _pull(self, image: str, before: Mapping[str, Credential], after: Mapping[str, Credential]) -> LoginResult:
         """Return whether a node can pull an image. A registry can answer 404 for what a credential may not see."""
-        result = self._ask(image, after)
-        if not result.is_missing or not before or self._ask(image, before).login is not Login.ACCEPTED:
+        result = self._request_pull(image, after)
+        if not result.is_missing or not before or self._request_pull(image, before).login is not Login.ACCEPTED:
             return result
         message = f"{image}: the registry shows it to the previous credential, and answers 404 to the new one"
         return LoginResult(Login.REFUSED, message)

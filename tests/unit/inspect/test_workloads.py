@@ -1,4 +1,4 @@
-"""Which images of running Pods the Secrets that they reference cover."""
+"""Images of running Pods, and the Secrets that cover them."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def test_without_time_nothing_is_claimed(api: FakeApiServer, hook: Hook) -> None
 
 
 def test_when_the_time_is_over_no_further_namespace_is_read(api: FakeApiServer, client: Client) -> None:
-    """Whether there is a Secret of the name is read before the first write."""
+    """The Secret of the name is read before the first write."""
     api.remove(secret_path("b"))
     has_time = iter([True])
     left = Removal(client, RELEASE, CONFIGURATION, lambda: next(has_time, False), lambda _: None).run()

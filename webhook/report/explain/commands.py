@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -130,8 +131,9 @@ def recreate_command(namespace: str, owner: str, pod: str) -> str:
 
 def select_command(namespace: str, selector: Selector, labels: Mapping[str, str]) -> str:
     """Return the command that gives a namespace the labels that a selector requires."""
-    unmet = dict.fromkeys(each.key for each in selector.requirements if not each.matches(labels))
-    changes = [_change(key, [each for each in selector.requirements if each.key == key]) for key in unmet]
+    requirements = selector.requirements
+    unmet = dict.fromkeys(requirement.key for requirement in requirements if not requirement.matches(labels))
+    changes = [_change(key, [requirement for requirement in requirements if requirement.key == key]) for key in unmet]
     overwrites = any(key in labels and not change.endswith("-") for key, change in zip(unmet, changes, strict=True))
     return shlex.join(["kubectl", "label", "namespace", namespace, *changes, *(["--overwrite"] if overwrites else [])])
 
@@ -140,8 +142,9 @@ def _change(key: str, requirements: Sequence[Requirement]) -> str:
     """Return the change of one label that meets all requirements about it, if there is one."""
     if all(requirement.matches({}) for requirement in requirements):
         return f"{key}-"
-    values = [*(value for each in requirements if each.operator is Operator.IN for value in each.values), "true"]
-    fitting = (value for value in values if all(each.matches({key: value}) for each in requirements))
+    allowed = (requirement.values for requirement in requirements if requirement.operator is Operator.IN)
+    values = [*chain.from_iterable(allowed), "true"]
+    fitting = (value for value in values if all(requirement.matches({key: value}) for requirement in requirements))
     return f"{key}={next(fitting, values[0])}"
 
 

@@ -185,7 +185,7 @@ def account_steps(
 ) -> list[Step]:
     """Return the step about the ServiceAccounts of a namespace that lack a pull secret now, and the obstacles."""
     gate = "ServiceAccounts"
-    withheld = [each for each in plan.findings if each.reason in _WITHHELD and each.secret == pull_secret]
+    withheld = [finding for finding in plan.findings if finding.reason in _WITHHELD and finding.secret == pull_secret]
     steps = [
         Step(
             gate,

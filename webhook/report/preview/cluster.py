@@ -114,14 +114,14 @@ class Forecaster:
     ) -> tuple[Effect, str, str]:
         if account.references is None:
             return Effect.PROBLEM, Reason.OBJECT_UNREADABLE, "its imagePullSecrets cannot be read"
-        finding = next((each for each in plan.findings if each.service_account == account.name), None)
+        finding = next((finding for finding in plan.findings if finding.service_account == account.name), None)
         if finding is not None:
             message = f"it enforces its references and opts out: its Pods that get {finding.secret} are refused"
             if finding.reason is FindingReason.REFERENCES_TOO_MANY:
                 message = f"it has {account.references.count:,} references, too many to add {finding.secret}"
             return Effect.PROBLEM, finding.reason, message
         if decision.added:
-            waiting = [each.reason for each in plan.findings if each.secret in decision.added]
+            waiting = [finding.reason for finding in plan.findings if finding.secret in decision.added]
             reason = waiting[0] if waiting else PreviewReason.COPY_NOT_SEEN
             waits = (
                 "is due as soon as its copy exists"
@@ -138,8 +138,8 @@ def _added(plan: NamespacePlan, account: ServiceAccount) -> tuple[str, ...]:
 
 
 def _removal(plan: NamespacePlan, account: ServiceAccount) -> RemoveReferences:
-    found = (removal for removal in plan.removals if removal.service_account is account)
-    return next(found, RemoveReferences(account, ()))
+    removals = (removal for removal in plan.removals if removal.service_account is account)
+    return next(removals, RemoveReferences(account, ()))
 
 
 def _changed(added: Sequence[str], removal: RemoveReferences, configuration: Configuration) -> tuple[Effect, str, str]:

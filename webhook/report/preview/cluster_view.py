@@ -91,12 +91,18 @@ def survey(
 ) -> ClusterView:
     """Return the cluster that ``manifests`` describe, with ``namespaces`` known from elsewhere."""
     sources = Sources(
-        {each.name: read_source(each) for each in manifests if is_source(each, configuration, release_namespace)}
+        {
+            manifest.name: read_source(manifest)
+            for manifest in manifests
+            if is_source(manifest, configuration, release_namespace)
+        }
     )
     expected = {entry.name: sources.expected(entry) for entry in configuration.copied}
     states = _states(manifests, configuration, release_namespace, namespaces)
     plans = {name: plan_namespace(state, configuration, hashes_for(expected, state)) for name, state in states.items()}
-    removals = {(name, each.service_account.name): each.names for name in plans for each in plans[name].removals}
+    removals = {
+        (name, removal.service_account.name): removal.names for name in plans for removal in plans[name].removals
+    }
     hashed = _hashed(manifests, configuration, sources, release_namespace)
     return ClusterView(configuration, release_namespace, states, plans, expected, sources, removals, hashed)
 
@@ -125,7 +131,7 @@ def _states(
 ) -> dict[str, NamespaceState]:
     namespaces = {
         **known_namespaces,
-        **{each.name: read_namespace(each) for each in manifests if each.is_core("Namespace")},
+        **{manifest.name: read_namespace(manifest) for manifest in manifests if manifest.is_core("Namespace")},
     }
     copies: dict[str, dict[str, Copy]] = defaultdict(dict)
     accounts: dict[str, list[ServiceAccount]] = defaultdict(list)

@@ -103,7 +103,7 @@ def _outcome(
     if finding is FindingReason.SOURCE_UNAVAILABLE:
         return Effect.PROBLEM, finding, f"its sources cannot be copied now: {expected.problem}"
     if finding is FindingReason.TOKEN_ACCOUNT_ABSENT:
-        account = next(each.service_account for each in plan.findings if each.secret == entry.name)
+        account = next(finding.service_account for finding in plan.findings if finding.secret == entry.name)
         left = "is not made" if copy is None else "keeps its content"
         message = (
             f"ServiceAccount {account} does not exist in the namespace, so the copy {left}: create the ServiceAccount"
